@@ -1,0 +1,56 @@
+PYTHON ?= python3
+TORCH  ?= torch==2.13.0
+CORE   ?= 3.12 3.13
+
+READY := .venv/.ready
+
+# The newest pyenv build of Python $(1), or python$(1) on PATH: the first that runs.
+find = $(shell for p in $$(ls -d "$$(pyenv root)"/versions/$(1).*[0-9]/bin/python \
+	| sort -rV) python$(1); do "$$p" -c 'import ensurepip' && echo "$$p" && break; \
+	done 2>/dev/null)
+
+help:  ## list what can be made
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+
+test: lint  ## lint, every test with torch, then the core on other Pythons
+	.venv/bin/python -m pytest
+	@$(MAKE) --no-print-directory core
+
+lint: $(READY)  ## ruff, mypy and the import contract
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+core: $(CORE:%=core-%)  ## the tests that need no torch, on 3.12 and 3.13 where found
+
+core-%:
+	@if [ -z "$(call find,$*)" ]; \
+	then echo "core: skipped on $*, for no Python $* was found (pyenv, PATH)"; \
+	else $(MAKE) --no-print-directory .venv-$*/.ready && \
+		.venv-$*/bin/python -m pytest -m "not torch"; fi
+
+demo: $(READY)  ## run examples/warm_start.py
+	.venv/bin/python examples/warm_start.py
+
+clean:  ## remove what make has made
+	rm -rf .venv .venv-* build dist *.egg-info .coverage htmlcov .hypothesis \
+		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo \
+		"Python >= 3.11 is needed, got: $$($(PYTHON) --version 2>&1);" \
+		"try make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install "$(TORCH)" numpy
+	.venv/bin/python -m pip install -e ".[torch,cli,dev]"
+	@touch $@
+
+.venv-%/.ready: pyproject.toml setup.py
+	"$(call find,$*)" -m venv .venv-$*
+	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
+	@touch $@
+
+.PHONY: help test lint core demo clean
+.PRECIOUS: .venv-%/.ready
