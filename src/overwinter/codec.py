@@ -1,0 +1,278 @@
+"""
+attrs objects, plain values, columns, msgpack: the only door to msgpack.
+
+Records travel as columns: one list of values for each field. A column keeps its
+encoded bytes until somebody asks for its values, so that what nobody touches is
+carried unread. Layout: ``schema/FORMAT.md``, "Record block".
+"""
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from itertools import starmap
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import attrs
+import msgpack
+
+from .errors import DamagedError
+from .limits import MAX_DEPTH
+
+if TYPE_CHECKING:
+    from cattrs import Converter
+
+__all__ = ["Columns", "columns_of", "objects_of", "pack", "unpack"]
+
+Column = list[Any]
+T = TypeVar("T")
+
+
+def pack(value: Any) -> bytes:
+    """
+    Return *value* as canonical msgpack: equal values give equal bytes.
+
+    Raises:
+        TypeError: A value is not plain, or a map has a key that is no text.
+        ValueError: An integer exceeds 64 bits, or text is no valid Unicode.
+    """
+    # strict_types: a subclass of a plain type would be written as its base
+    # and come back as another value.
+    packed: bytes = msgpack.packb(_sorted(value, 0), strict_types=True)
+    return packed
+
+
+def unpack(data: bytes, source: str, part: str) -> Any:
+    """
+    Return the plain value of canonical msgpack.
+
+    Args:
+        data: The whole value, in bytes.
+        source: Name of the bundle, for the error.
+        part: Name of the part within it, for the error.
+
+    Raises:
+        DamagedError: Not msgpack, bytes left over, an extension type, a map
+            that holds a key twice, or nested beyond all reason.
+    """
+    try:
+        _prove_whole(data)
+        # strict_map_key keeps map keys to text and bytes; the pairs hook sees
+        # a key that stands twice, which a plain dict would swallow.
+        return msgpack.unpackb(
+            data,
+            strict_map_key=True,
+            object_pairs_hook=_unique,
+            ext_hook=_no_extension,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        reason = str(error) or _REASONS.get(type(error), type(error).__name__)
+        raise DamagedError(source, part, reason, "canonical msgpack") from error
+
+
+_REASONS = {
+    msgpack.StackError: "more than 1,023 nested levels",
+    msgpack.OutOfData: "an end before the value's",
+}
+
+
+class Columns(Mapping[str, Column]):
+    """
+    The columns of one block of records: name to list of values, lazily decoded.
+
+    A mapping whose values are lists of ``rows`` plain values. Columns that were
+    read from a bundle stay encoded until they are looked up; ``encoded`` gives
+    their bytes back without a look.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        columns: Mapping[str, Column | bytes],
+        source: str = "<memory>",
+    ) -> None:
+        self.rows, self.source = rows, source
+        self._columns = dict(columns)
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._columns[name]
+        if isinstance(column, bytes):
+            column = self._columns[name] = self.decoded(name, column)
+        return column
+
+    def decoded(self, name: str, column: Column | bytes) -> Column:
+        """
+        Return the values of a column of these rows, encoded or not.
+
+        Raises:
+            DamagedError: It is no list of as many values as there are rows.
+        """
+        if isinstance(column, bytes):
+            part = f"column {name!r}"
+            values = unpack(column, self.source, part)
+            if type(values) is not list or len(values) != self.rows:
+                raise DamagedError(
+                    self.source, part, _shape(values), f"a list of {self.rows} values"
+                )
+            return values
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def encoded(self, name: str) -> bytes:
+        """Return the canonical msgpack of one column."""
+        column = self._columns[name]
+        return column if isinstance(column, bytes) else pack(column)
+
+    def replaced(self, columns: Mapping[str, Column | bytes]) -> "Columns":
+        """Return these rows with *columns* instead."""
+        return Columns(self.rows, columns, self.source)
+
+    def items_unread(self) -> dict[str, Column | bytes]:
+        """Return name to column, decoded or not, as it is held."""
+        return dict(self._columns)
+
+    def take(self, rows: Sequence[int]) -> "Columns":
+        """Return the rows with these indexes, in this order."""
+        picked = {name: [self[name][row] for row in rows] for name in self}
+        return Columns(len(rows), picked, self.source)
+
+
+def columns_of(cls: type, objects: Sequence[Any]) -> dict[str, Column]:
+    """Return the fields of *objects*, all of the attrs class *cls*, as columns."""
+    columns: dict[str, Column] = {}
+    for field in attrs.fields(cls):
+        name = field.name
+        column = [getattr(each, name) for each in objects]
+        unstructure = _hooks(field.type)[0]
+        columns[name] = (
+            column if unstructure is None else list(map(unstructure, column))
+        )
+    return columns
+
+
+def objects_of(cls: type[T], columns: Mapping[str, Column]) -> list[T]:
+    """
+    Return one *cls* for each row; the columns were checked against the schema.
+
+    Source:
+        The collector visits every young object again and again while a large
+        list of objects grows (3-5 times slower), so it pauses for the loop.
+    """
+    structured = []
+    for field in attrs.fields(cls):  # type: ignore[arg-type]
+        column = columns[field.name]
+        structure = _hooks(field.type)[1]
+        structured.append(column if structure is None else list(map(structure, column)))
+    with _collector_paused():
+        return list(starmap(cls, zip(*structured, strict=True)))
+
+
+Hook = Callable[[Any], Any]
+
+
+@cache
+def _hooks(annotation: Any) -> tuple[Hook | None, Hook | None]:
+    """Return how to take values of *annotation* apart and to build them."""
+    if annotation in _PLAIN:
+        return None, None
+    converter = _converter()
+    structure = converter.get_structure_hook(annotation)
+    return (
+        converter.get_unstructure_hook(annotation),
+        lambda value: structure(value, annotation),
+    )
+
+
+# Values of these types are plain already: no hook, no call.
+_PLAIN = frozenset(
+    [
+        str, int, float, bool, bytes, Any,
+        str | None, int | None, float | None, bool | None, bytes | None,
+        dict[str, Any], list[str], list[int],
+    ]
+)  # fmt: skip
+
+
+@cache
+def _converter() -> "Converter":
+    # cattrs takes 66 ms to import; most processes never need a hook.
+    # Values were validated against the schema, and detailed validation costs
+    # 1.3 GB on 2 MB of bad integers.
+    from cattrs import Converter
+
+    return Converter(detailed_validation=False, forbid_extra_keys=True)
+
+
+def _sorted(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in _NESTED and depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"a map key must be str, got {key!r}")
+        return {key: _sorted(value[key], depth + 1) for key in sorted(value)}
+    if kind is list or kind is tuple:
+        # A long list of scalars is the common case, and needs no copy.
+        if kind is list and not set(map(type, value)) & _NESTED:
+            return value
+        return [_sorted(each, depth + 1) for each in value]
+    return value
+
+
+_NESTED = {dict, list, tuple}
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise ValueError(f"the key {twice!r} stands twice in one map")
+    return value
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"the extension type {code}")
+
+
+def _prove_whole(data: bytes) -> None:
+    """
+    Walk *data* once without building anything.
+
+    An array header may claim more elements than there are bytes, and nested
+    headers multiply that: 64 KiB of them took 67 MB. After this walk every
+    claimed element is known to exist, so what decoding allocates is in
+    proportion to the input. It costs a seventh of the decoding.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    unpacker.skip()
+    if unpacker.tell() != len(data):
+        raise ValueError(f"{len(data) - unpacker.tell()} bytes after the value")
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"a {type(value).__name__}"
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,265 @@
+"""
+Everything that overwinter raises, in six families named by who must act.
+
+Each error keeps its evidence as attributes, pickles, and writes its sentence
+once: what was found, what was expected, where, and the next step.
+"""
+
+__all__ = [
+    "BlockDamagedError",
+    "DamagedError",
+    "DriftError",
+    "FormatError",
+    "KeyGrammarError",
+    "KindError",
+    "MigrationError",
+    "NoTrailerError",
+    "NotABundleError",
+    "NotFoundError",
+    "OverwinterError",
+    "SchemaError",
+    "SegmentDamagedError",
+    "StoreError",
+    "TooLargeError",
+    "TooNewError",
+    "TrustError",
+    "UnknownFeatureError",
+    "VersionError",
+    "WrongShapeError",
+]
+
+
+class OverwinterError(Exception):
+    """Base of everything that this library raises on purpose."""
+
+
+# --- FormatError: fetch the bytes again -------------------------------------
+
+
+class FormatError(OverwinterError):
+    """The bytes are damaged, or not a bundle: fetch them again."""
+
+
+class NotABundleError(FormatError):
+    """The first bytes are not those of a bundle."""
+
+    def __init__(self, source: str, found: bytes, hint: str = "") -> None:
+        super().__init__(source, found, hint)
+        self.source, self.found, self.hint = source, found, hint
+
+    def __str__(self) -> str:
+        found = f"starts with {self.found.hex(' ')}" if self.found else "is empty"
+        hint = self.hint or "check the path, or fetch the file again"
+        return (
+            f"{self.source}: {found}, but a bundle starts with "
+            f"89 4f 57 42 0d 0a 1a 0a; {hint}"
+        )
+
+
+class DamagedError(FormatError):
+    """A named part does not hold what it must."""
+
+    def __init__(self, source: str, part: str, found: str, expected: str) -> None:
+        super().__init__(source, part, found, expected)
+        self.source, self.part = source, part
+        self.found, self.expected = found, expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.part}: found {self.found}, expected "
+            f"{self.expected}; fetch the file again, or restore a copy"
+        )
+
+
+class NoTrailerError(DamagedError):
+    """The file ends before its first trailer: it was cut while being written."""
+
+
+class SegmentDamagedError(DamagedError):
+    """A segment's foot, statement or signatures are damaged: it is refused."""
+
+
+class BlockDamagedError(DamagedError):
+    """A block is damaged: its artifacts are quarantined."""
+
+
+class TooLargeError(FormatError):
+    """A declared size is beyond what a reader accepts; nothing was allocated."""
+
+    def __init__(self, source: str, part: str, found: int, limit: int) -> None:
+        super().__init__(source, part, found, limit)
+        self.source, self.part, self.found, self.limit = source, part, found, limit
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.part} claims {self.found:,} bytes, at most "
+            f"{self.limit:,} are read; fetch the file again"
+        )
+
+
+class KeyGrammarError(FormatError):
+    """A key cannot name an entry of its kind's cache."""
+
+    def __init__(self, kind: str, key: str, reason: str, expected: str) -> None:
+        super().__init__(kind, key, reason, expected)
+        self.kind, self.key, self.reason, self.expected = kind, key, reason, expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: key {_short(self.key)} {self.reason}; expected "
+            f"{self.expected}; do not populate this artifact, and ask who wrote it"
+        )
+
+
+# --- VersionError: upgrade, or save again ----------------------------------
+
+
+class VersionError(OverwinterError):
+    """The bytes are sound, of a version out of reach: upgrade, or save again."""
+
+
+class TooNewError(VersionError):
+    """Something was written for later readers than this one."""
+
+    def __init__(
+        self, source: str, what: str, found: int, newest: int, needs: str = ""
+    ) -> None:
+        super().__init__(source, what, found, newest, needs)
+        self.source, self.what, self.needs = source, what, needs
+        self.found, self.newest = found, newest
+
+    def __str__(self) -> str:
+        needs = f" (it needs {self.needs})" if self.needs else ""
+        return (
+            f"{self.source}: {self.what} {self.found}{needs}, but this release reads "
+            f"up to {self.newest}; upgrade overwinter, or save again with this release"
+        )
+
+
+class UnknownFeatureError(VersionError):
+    """The header requires features that this release does not have."""
+
+    def __init__(self, source: str, features: tuple[str, ...], use: str) -> None:
+        super().__init__(source, features, use)
+        self.source, self.features, self.use = source, features, use
+
+    def __str__(self) -> str:
+        names = ", ".join(self.features)
+        return (
+            f"{self.source}: to {self.use} it, a program must know {names}, which "
+            f"this release does not; upgrade overwinter"
+        )
+
+
+# --- SchemaError: mend the writer ------------------------------------------
+
+
+class SchemaError(OverwinterError):
+    """The bytes can be read and have the wrong shape: mend the writer."""
+
+
+class WrongShapeError(SchemaError):
+    """Values that do not fit their schema, each with its path."""
+
+    def __init__(self, source: str, faults: tuple[str, ...]) -> None:
+        super().__init__(source, faults)
+        self.source, self.faults = source, faults
+
+    def __str__(self) -> str:
+        listed = "; ".join(self.faults)
+        return f"{self.source}: {listed}; mend the program that wrote these values"
+
+
+class DriftError(SchemaError):
+    """A class and its schema file say different things."""
+
+    def __init__(self, kind: str, cls: str, file: str, faults: tuple[str, ...]) -> None:
+        super().__init__(kind, cls, file, faults)
+        self.kind, self.cls, self.file, self.faults = kind, cls, file, faults
+
+    def __str__(self) -> str:
+        lines = "\n  ".join(self.faults)
+        return (
+            f"{self.cls} has drifted from {self.file}:\n  {lines}\n"
+            f"change these lines of the class, or write the next version of the "
+            f"schema of {self.kind}"
+        )
+
+
+class KindError(SchemaError):
+    """A kind that is not registered, or registered twice."""
+
+    def __init__(self, kind: str, found: str, known: tuple[str, ...]) -> None:
+        super().__init__(kind, found, known)
+        self.kind, self.found, self.known = kind, found, known
+
+    def __str__(self) -> str:
+        return (
+            f"kind {self.kind!r} {self.found}; registered are "
+            f"{', '.join(self.known) or 'none'}; register its class with "
+            f"CacheArtifactFactory.register once"
+        )
+
+
+# --- MigrationError: mend the step -----------------------------------------
+
+
+class MigrationError(OverwinterError):
+    """Old data, and a step that failed or is missing: mend the step."""
+
+    def __init__(self, kind: str, step: str, found: str, expected: str) -> None:
+        super().__init__(kind, step, found, expected)
+        self.kind, self.step = kind, step
+        self.found, self.expected = found, expected
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: {self.step}: found {self.found}, expected "
+            f"{self.expected}; mend the step, or add the one that is missing"
+        )
+
+
+# --- TrustError: trust the signer, or sign ---------------------------------
+
+
+class TrustError(OverwinterError):
+    """Sound bytes from nobody that this machine trusts, or an unusable key."""
+
+    def __init__(self, source: str, found: str, expected: str, remedy: str) -> None:
+        super().__init__(source, found, expected, remedy)
+        self.source, self.found = source, found
+        self.expected, self.remedy = expected, remedy
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.found}, expected {self.expected}; {self.remedy}"
+
+
+# --- StoreError: mend the store --------------------------------------------
+
+
+class StoreError(OverwinterError):
+    """The bytes never arrived, or could not be put down: mend the store."""
+
+    def __init__(self, path: str, action: str, reason: str) -> None:
+        super().__init__(path, action, reason)
+        self.path, self.action, self.reason = path, action, reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: could not {self.action}: {self.reason}; check the path, "
+            f"its permissions and the space left"
+        )
+
+
+class NotFoundError(StoreError):
+    """There is no such file."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: no such file; check the path, or save a bundle there"
+
+
+def _short(text: str, limit: int = 80) -> str:
+    shown = ascii(text)
+    return (
+        shown if len(shown) <= limit else f"{shown[:limit]}… ({len(text)} characters)"
+    )

@@ -1,0 +1,326 @@
+"""
+Every file operation of the library, so that faults can be injected in one place.
+
+A file appears whole or not at all: it is written under a name of its own beside
+its target, synced, and only then given the target's name.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import IO, Protocol
+
+from .errors import NotFoundError, StoreError
+
+__all__ = [
+    "BytesSource",
+    "FileSource",
+    "Source",
+    "appending",
+    "create_once",
+    "make_directory",
+    "publish",
+    "read_small",
+    "remove_tree",
+    "replacing",
+    "source_of",
+    "write_private",
+]
+
+PathLike = str | os.PathLike[str]
+Buffer = bytes | bytearray | memoryview
+
+
+# --- reading ----------------------------------------------------------------
+
+
+class Source(Protocol):
+    """Anything that reads ranges of bytes."""
+
+    name: str
+    size: int
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return *size* bytes from *offset*, fewer only where the source ends."""
+        ...
+
+
+class BytesSource:
+    """Bytes in memory as a source."""
+
+    def __init__(self, data: Buffer, name: str = "<bytes>") -> None:
+        self.name, self.size = name, len(data)
+        self._data = memoryview(data).cast("B")
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return a private copy of *size* bytes from *offset*."""
+        return bytes(self._data[offset : offset + size])
+
+
+class FileSource:
+    """
+    An open file as a source; reads do not move a shared position.
+
+    Its size is taken once, when it is opened: what another process appends
+    later belongs to the next reader.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It cannot be opened, or is not a regular file.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.name = os.fspath(path)
+        with _told(self.name, "open it"):
+            self._fd = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
+        info = os.fstat(self._fd)
+        if not stat.S_ISREG(info.st_mode):
+            os.close(self._fd)
+            raise StoreError(self.name, "open it", "it is not a regular file")
+        self.size = info.st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return *size* bytes from *offset*, in private memory."""
+        with _told(self.name, f"read {size:,} bytes at {offset:,}"):
+            data = os.pread(self._fd, size, offset)
+            # One call returns at most 2 GiB, and a network may return less.
+            while data and len(data) < size:
+                more = os.pread(self._fd, size - len(data), offset + len(data))
+                if not more:
+                    break
+                data += more
+        return data
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+def source_of(target: "PathLike | Buffer | Source") -> Source:
+    """Return *target* as a source: a path, bytes, or a source already."""
+    if isinstance(target, str | os.PathLike):
+        return FileSource(target)
+    if isinstance(target, bytes | bytearray | memoryview):
+        return BytesSource(target)
+    return target
+
+
+def read_small(path: PathLike, limit: int) -> bytes:
+    """
+    Return the whole file at *path*, of at most *limit* bytes.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It cannot be read, or is larger.
+    """
+    source = FileSource(path)
+    try:
+        if source.size > limit:
+            raise StoreError(
+                source.name, "read it", f"it has {source.size:,} bytes, over {limit:,}"
+            )
+        return source.read(0, source.size)
+    finally:
+        source.close()
+
+
+# --- whole files ------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def replacing(path: PathLike) -> Iterator[IO[bytes]]:
+    """
+    Give a file to write; on success it becomes *path*, durably, at once.
+
+    Whatever was at *path* stays untouched until then, and for good if the
+    block raises or the process dies.
+
+    Raises:
+        StoreError: It could not be written, synced or renamed.
+    """
+    target = Path(path)
+    temporary = _temporary_name(target)
+    with _told(str(target), "write it"), _removed_on_error(temporary):
+        with _open_exclusive(temporary, 0o666) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, target)
+        sync_directory(target.parent)
+
+
+@contextlib.contextmanager
+def appending(path: PathLike) -> Iterator[IO[bytes]]:
+    """
+    Give the file at *path* to append to, locked against other appenders.
+
+    On success it is synced once. If the block raises, the file is cut back to
+    the size it had.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It could not be locked, written or synced.
+    """
+    name = os.fspath(path)
+    with _told(name, "append to it"), open(name, "r+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        size = file.seek(0, os.SEEK_END)
+        try:
+            yield file
+            os.fsync(file.fileno())
+        except BaseException:
+            os.ftruncate(file.fileno(), size)
+            raise
+
+
+def write_private(path: PathLike, data: Buffer, *, mode: int = 0o600) -> None:
+    """Write *data* to a new file at *path*; the caller owns its directory."""
+    name = os.fspath(path)
+    with _told(name, "write it"), _open_exclusive(Path(name), mode) as file:
+        file.write(data)
+        # The umask has taken bits away that the caller asked for.
+        os.fchmod(file.fileno(), mode)
+
+
+def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
+    """
+    Create *path* with *data* unless it exists; return whether it was created.
+
+    Two processes may call this at once: one creates, both find a whole file.
+    """
+    target = Path(path)
+    make_directory(target.parent, mode=0o700)
+    temporary = _temporary_name(target)
+    with _told(str(target), "create it"), _removed(temporary):
+        with _open_exclusive(temporary, mode) as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        created = publish(temporary, target)
+        sync_directory(target.parent)
+    return created
+
+
+def publish(temporary: PathLike, target: PathLike) -> bool:
+    """
+    Give the finished file *temporary* the name *target*, unless that exists.
+
+    Returns:
+        Whether it was published; ``False`` leaves both files as they are.
+    """
+    with _told(os.fspath(target), "publish it"):
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            # File systems without hard links: a rename, and a look before it.
+            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            if os.path.lexists(target):
+                return False
+            os.rename(temporary, target)
+            return True
+        os.unlink(temporary)
+        return True
+
+
+# --- directories ------------------------------------------------------------
+
+
+def make_directory(path: PathLike, *, mode: int = 0o777) -> None:
+    """Make *path* and its parents; one that exists is left as it is."""
+    with _told(os.fspath(path), "make the directory"):
+        os.makedirs(path, mode=mode, exist_ok=True)
+
+
+def make_private_directory(parent: PathLike, prefix: str) -> Path:
+    """Make and return a new directory of our own inside *parent*."""
+    path = Path(parent) / f"{prefix}{os.getpid()}-{secrets.token_hex(6)}"
+    with _told(str(path), "make the directory"):
+        os.mkdir(path, 0o700)
+    return path
+
+
+def remove_tree(path: PathLike) -> None:
+    """Remove the directory *path* of our own making; one that is gone is fine."""
+    root = Path(path)
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(root):
+            if entry.is_dir(follow_symlinks=False):
+                remove_tree(entry.path)
+            else:
+                os.unlink(entry.path)
+        os.rmdir(root)
+
+
+def sync_directory(path: PathLike) -> None:
+    """Make the names in *path* durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_all(file: IO[bytes], chunks: Iterable[Buffer]) -> int:
+    """Write *chunks* in order, whatever a single call accepts; return the sum."""
+    total = 0
+    for chunk in chunks:
+        view = memoryview(chunk).cast("B")
+        total += len(view)
+        # An unbuffered file may take less than it was given.
+        while view:
+            written = file.write(view)
+            view = view[written:]
+    return total
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.parent / f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(6)}"
+
+
+def _open_exclusive(path: Path, mode: int) -> IO[bytes]:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
+    return os.fdopen(os.open(path, flags, mode), "w+b", buffering=0)
+
+
+@contextlib.contextmanager
+def _removed(path: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+@contextlib.contextmanager
+def _removed_on_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        raise
+
+
+@contextlib.contextmanager
+def _told(path: str, action: str) -> Iterator[None]:
+    """Turn the system's errors into ours, which say what was tried on what."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFoundError(path, action, _reason(error)) from error
+    except OSError as error:
+        raise StoreError(path, action, _reason(error)) from error
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error)
