@@ -1,0 +1,197 @@
+"""
+Trust: who signed a segment, and whether this machine lets its artifacts run.
+
+Populating a compile cache runs what is in it, so every segment is signed when it
+is written, and populating asks whether this machine trusts the signer. A key
+pair is made on first use; a machine trusts its own key.
+
+Layout: ``schema/FORMAT.md``, "Signatures".
+"""
+
+import base64
+import binascii
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+# cryptography is imported where it is used: 25 ms that inspecting does not need.
+from .errors import StoreError, TrustError
+from .files import create_once, read_small
+
+__all__ = [
+    "STATEMENT_TYPE",
+    "Policy",
+    "Signature",
+    "SigningKey",
+    "own_key",
+    "public_text",
+    "valid_signers",
+]
+
+STATEMENT_TYPE = "application/vnd.overwinter.segment.v1+msgpack"
+ED25519 = "ed25519"
+KEY_VARIABLE = "OVERWINTER_SIGNING_KEY"
+
+_PREFIX = "overwinter-secret-key-ed25519:"
+
+
+@attrs.frozen
+class Signature:
+    """One signature over one statement."""
+
+    algorithm: str
+    key: bytes
+    signature: bytes
+
+
+class SigningKey:
+    """An Ed25519 key pair; *seed* is its 32 secret bytes."""
+
+    def __init__(self, seed: bytes) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+        self._private = Ed25519PrivateKey.from_private_bytes(seed)
+        self.public = self._private.public_key().public_bytes_raw()
+
+    def __repr__(self) -> str:
+        return f"<SigningKey {public_text(self.public)}>"
+
+    def sign(self, statement: bytes) -> Signature:
+        """Return the signature of *statement*; the same bytes every time."""
+        signed = self._private.sign(_encoded_for_signing(statement))
+        return Signature(ED25519, self.public, signed)
+
+
+def valid_signers(
+    statement: bytes, signatures: Iterable[Signature]
+) -> tuple[bytes, ...]:
+    """Return the public keys whose signature over *statement* holds."""
+    message = _encoded_for_signing(statement)
+    return tuple(
+        each.key
+        for each in signatures
+        if each.algorithm == ED25519 and _holds(each, message)
+    )
+
+
+class Policy:
+    """
+    Whom this machine trusts.
+
+    Args:
+        trusted: Public keys, 32 bytes each.
+    """
+
+    def __init__(self, trusted: Iterable[bytes]) -> None:
+        self.trusted = frozenset(trusted)
+
+    @classmethod
+    def of_this_machine(cls) -> "Policy":
+        """Return the policy without any configuration: our own key alone."""
+        return cls([own_key().public])
+
+    def refusal(self, name: str, signers: tuple[bytes, ...]) -> TrustError | None:
+        """
+        Return why a segment may not be populated, or ``None`` where it may.
+
+        Args:
+            name: The segment's name, for the error.
+            signers: Keys whose signatures over its statement hold.
+        """
+        if self.trusted.intersection(signers):
+            return None
+        if not signers:
+            return TrustError(
+                name,
+                "no valid signature",
+                "one by a key that this machine trusts",
+                "ask for a signed bundle, or save it again here",
+            )
+        found = ", ".join(public_text(key) for key in signers)
+        return TrustError(
+            name,
+            f"signed by {found}",
+            "a key that this machine trusts",
+            f"if you trust that signer, give this machine the same {KEY_VARIABLE}, "
+            f"or save the bundle again here",
+        )
+
+
+def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
+    """
+    Return this machine's key pair, made on first use.
+
+    It is ``OVERWINTER_SIGNING_KEY`` (the key itself, or the path of its file), or
+    the file ``overwinter/signing.key`` in the XDG data directory, mode 0600.
+
+    Raises:
+        TrustError: What was found there is no key.
+        StoreError: The key can neither be read nor made.
+    """
+    given = environ.get(KEY_VARIABLE, "")
+    if given.startswith(_PREFIX):
+        return _read_key(given, KEY_VARIABLE)
+    path = Path(given) if given else _default_path(environ)
+    if not given and not path.exists():
+        seed = os.urandom(32)
+        # Of two processes that start at once, one creates; both read its key.
+        create_once(path, f"{_PREFIX}{base64.b64encode(seed).decode()}\n".encode())
+    text = read_small(path, limit=4096).decode("utf-8", "replace")
+    return _read_key(text, os.fspath(path))
+
+
+def public_text(key: bytes) -> str:
+    """Return a public key in the form that people exchange: base64."""
+    return base64.b64encode(key).decode()
+
+
+def _read_key(text: str, where: str) -> SigningKey:
+    body = text.strip().removeprefix(_PREFIX)
+    try:
+        seed = base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError):
+        seed = b""
+    if len(seed) != 32 or not text.startswith(_PREFIX):
+        # Never show what was found: it may be a key that was pasted wrongly.
+        raise TrustError(
+            where,
+            f"{len(text.strip())} characters that are no signing key",
+            f"{_PREFIX!r} and 32 bytes in base64",
+            f"unset {KEY_VARIABLE}, or move the file away and a new key is made",
+        )
+    return SigningKey(seed)
+
+
+def _default_path(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_DATA_HOME", "")
+    if not os.path.isabs(base):
+        home = environ.get("HOME") or os.path.expanduser("~")
+        if not os.path.isabs(home):
+            raise StoreError(
+                "~",
+                "find a place for the signing key",
+                f"no HOME and no {KEY_VARIABLE}",
+            )
+        base = os.path.join(home, ".local", "share")
+    return Path(base) / "overwinter" / "signing.key"
+
+
+def _encoded_for_signing(statement: bytes) -> bytes:
+    # DSSE's pre-authentication encoding: the type is signed with the bytes, so
+    # that no signature over something else can be passed off as one over this.
+    kind = STATEMENT_TYPE.encode()
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(statement), statement)
+
+
+def _holds(signature: Signature, message: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+    try:
+        public = Ed25519PublicKey.from_public_bytes(signature.key)
+        public.verify(signature.signature, message)
+    except (InvalidSignature, ValueError):
+        return False
+    return True
