@@ -1,0 +1,232 @@
+"""
+Blocks: the units of reading. A block is whole, or it is named as damaged.
+
+Record blocks hold columns, payload blocks the bytes that are stored out of line.
+Layout: ``schema/FORMAT.md``, "Layout", "Record block", "Payload block".
+"""
+
+import hashlib
+import struct
+import sys
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import attrs
+
+from ..codec import Columns, pack, unpack
+from ..errors import BlockDamagedError, TooLargeError
+from ..files import Source
+from ..limits import MAX_BLOCK, MAX_BLOCK_ROWS, MAX_WINDOW_LOG
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+__all__ = [
+    "LAYOUT_ENTRY",
+    "STORED",
+    "ZSTD",
+    "PayloadTable",
+    "Placement",
+    "compress",
+    "digest_of",
+    "read_block",
+    "read_record_block",
+    "write_record_block",
+]
+
+LAYOUT_ENTRY = struct.Struct("<QQB7s")
+STORED, ZSTD = 0, 1
+DIGEST_SIZE = 32
+
+_WINDOW = zstd.DecompressionParameter.window_log_max
+_DECODING: Mapping[int, int] = {_WINDOW: MAX_WINDOW_LOG}
+
+
+def digest_of(data: bytes | memoryview) -> bytes:
+    """Return the SHA-256 of *data*, 32 bytes."""
+    return hashlib.sha256(data).digest()
+
+
+@attrs.frozen
+class Placement:
+    """Where a stored block lies in its segment, and how it is compressed."""
+
+    offset: int
+    stored_size: int
+    codec: int
+
+    def pack(self) -> bytes:
+        """Return the entry of the layout; `unpack` is the inverse."""
+        return LAYOUT_ENTRY.pack(self.offset, self.stored_size, self.codec, bytes(7))
+
+    @classmethod
+    def unpack(cls, entry: bytes) -> "Placement":
+        """Return what an entry of the layout says; reading checks it."""
+        offset, stored_size, codec, zero = LAYOUT_ENTRY.unpack(entry)
+        # A bit in the reserved bytes is damage; no such codec reports it so.
+        return cls(offset, stored_size, codec if zero == bytes(7) else 255)
+
+
+# --- stored blocks ----------------------------------------------------------
+
+
+def compress(data: bytes, level: int) -> tuple[bytes, int]:
+    """Return *data* as it is stored, and the codec; level 0 stores it as it is."""
+    if level:
+        compressed = zstd.compress(data, level)
+        # Below a saving of 1/32 the decoding costs more than the bytes.
+        if len(compressed) < len(data) - len(data) // 32:
+            return compressed, ZSTD
+    return data, STORED
+
+
+def read_block(
+    source: Source,
+    base: int,
+    bound: int,
+    placement: Placement,
+    size: int,
+    digest: bytes,
+    part: str,
+) -> bytes:
+    """
+    Return the verified bytes of one block, in private memory.
+
+    Args:
+        source: The bundle.
+        base: Offset of the segment, in bytes from the start of the source.
+        bound: Bytes of the segment that may hold blocks.
+        placement: What the layout says of the block.
+        size: Bytes of the block, uncompressed, as the signed part says.
+        digest: SHA-256 of those bytes.
+        part: Name of the block, for the error.
+
+    Raises:
+        TooLargeError: The block is larger than ``MAX_BLOCK``.
+        BlockDamagedError: Its bytes are not those that were signed.
+    """
+    if size > MAX_BLOCK:
+        raise TooLargeError(source.name, part, size, MAX_BLOCK)
+    stored = placement.stored_size
+    if placement.offset + stored > bound:
+        raise BlockDamagedError(
+            source.name,
+            part,
+            f"an end at {placement.offset + stored:,}",
+            f"≤ {bound:,}",
+        )
+    # A frame larger than its content by more than this is no honest frame.
+    if stored > size + size // 128 + 1024:
+        raise BlockDamagedError(
+            source.name, part, f"{stored:,} bytes stored", f"about {size:,} at most"
+        )
+    data = source.read(base + placement.offset, stored)
+    if placement.codec == ZSTD:
+        data = _decompress(data, size, source.name, part)
+    elif placement.codec != STORED:
+        raise BlockDamagedError(
+            source.name, part, f"codec {placement.codec}", "0 (stored) or 1 (zstd)"
+        )
+    if len(data) != size:
+        raise BlockDamagedError(
+            source.name, part, f"{len(data):,} bytes", f"{size:,} bytes"
+        )
+    found = digest_of(data)
+    if found != digest:
+        raise BlockDamagedError(
+            source.name, part, f"SHA-256 {found.hex()[:16]}…", f"{digest.hex()[:16]}…"
+        )
+    return data
+
+
+def _decompress(data: bytes, size: int, source: str, part: str) -> bytes:
+    decompressor = zstd.ZstdDecompressor(options=_DECODING)
+    try:
+        # One byte more than promised is enough to know that it is too much.
+        found = decompressor.decompress(data, max_length=size + 1)
+    except zstd.ZstdError as error:
+        raise BlockDamagedError(source, part, str(error), "a zstd frame") from error
+    if not decompressor.eof or decompressor.unused_data:
+        raise BlockDamagedError(
+            source, part, "another end of its zstd frame", f"one after {size:,} bytes"
+        )
+    return found
+
+
+# --- record blocks ----------------------------------------------------------
+
+
+@attrs.frozen
+class PayloadTable:
+    """The payload blocks that the records of one record block use, in order."""
+
+    blocks: tuple[int, ...] = ()
+    sizes: tuple[int, ...] = ()
+    digests: tuple[bytes, ...] = ()
+
+    @property
+    def ends(self) -> list[int]:
+        """Where each block ends in their concatenation."""
+        return list(accumulate(self.sizes))
+
+
+def write_record_block(columns: Columns, table: PayloadTable) -> bytes:
+    """Return the bytes of a record block; payload columns are references."""
+    return pack(
+        {
+            "columns": {name: columns.encoded(name) for name in columns},
+            "payloads": {
+                "blocks": list(table.blocks),
+                "digests": b"".join(table.digests),
+                "sizes": list(table.sizes),
+            },
+            "rows": columns.rows,
+        }
+    )
+
+
+def read_record_block(
+    data: bytes, source: str, part: str, rows: int
+) -> tuple[Columns, PayloadTable]:
+    """
+    Return the columns of a verified block, unread, and its payload table.
+
+    Raises:
+        BlockDamagedError: The block is not laid out as `write_record_block` does.
+    """
+    plain = unpack(data, source, part)
+    try:
+        found, columns, payloads = plain["rows"], plain["columns"], plain["payloads"]
+        numbers, sizes = payloads["blocks"], payloads["sizes"]
+        digests = payloads["digests"]
+        good = (
+            found == rows
+            and 1 <= rows <= MAX_BLOCK_ROWS
+            and "key" in columns
+            and all(type(each) is bytes for each in columns.values())
+            and _are_sizes(numbers)
+            and _are_sizes(sizes)
+            and type(digests) is bytes
+            and len(digests) == DIGEST_SIZE * len(sizes) == DIGEST_SIZE * len(numbers)
+        )
+    except (KeyError, TypeError, AttributeError):
+        good = False
+    if not good:
+        raise BlockDamagedError(
+            source, part, "another layout", f"rows ({rows}), columns, payloads"
+        )
+    table = PayloadTable(
+        tuple(numbers),
+        tuple(sizes),
+        tuple(
+            digests[at : at + DIGEST_SIZE] for at in range(0, len(digests), DIGEST_SIZE)
+        ),
+    )
+    return Columns(rows, columns, source), table
+
+
+def _are_sizes(values: Sequence[Any]) -> bool:
+    return type(values) is list and all(type(v) is int and v >= 0 for v in values)

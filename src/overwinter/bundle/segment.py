@@ -1,0 +1,347 @@
+"""
+A segment's own words: its foot, its statement and the signatures over that.
+
+Layout: ``schema/FORMAT.md``, "Foot", "Statement", "Signatures".
+"""
+
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import attrs
+
+from ..codec import pack, unpack
+from ..environment import Environment
+from ..errors import SegmentDamagedError, TooLargeError, TooNewError
+from ..files import Source
+from ..limits import MAX_SIGNATURES, MAX_STATEMENT
+from ..trust import Signature
+from .blocks import LAYOUT_ENTRY, digest_of
+
+__all__ = [
+    "FOOT",
+    "BlockStamp",
+    "Foot",
+    "KindStamp",
+    "Statement",
+    "read_foot",
+    "read_signatures",
+    "read_statement",
+    "write_foot",
+    "write_signatures",
+]
+
+MAGIC = b"\x89OWS\r\n\x1a\n"
+FOOT = struct.Struct("<8sH6sQQQII32s12sI")
+SEGMENT_VERSION = 1
+STATEMENT = "overwinter.segment/1"
+
+
+# --- foot -------------------------------------------------------------------
+
+
+@attrs.frozen
+class Foot:
+    """The sizes of a segment's parts; they lie back to back before the foot."""
+
+    segment_size: int
+    layout_size: int
+    statement_size: int
+    signatures_size: int
+    signatures_crc: int
+    digest: bytes
+
+    @property
+    def blocks_size(self) -> int:
+        """Bytes from the segment's start that hold blocks."""
+        return self.segment_size - (
+            self.layout_size + self.statement_size + self.signatures_size + FOOT.size
+        )
+
+    @property
+    def n_blocks(self) -> int:
+        """Record and payload blocks together."""
+        return self.layout_size // LAYOUT_ENTRY.size
+
+
+def write_foot(foot: Foot) -> bytes:
+    """Return the 96 bytes at a segment's end; `read_foot` is the inverse."""
+    fields = FOOT.pack(
+        MAGIC, SEGMENT_VERSION, bytes(6),
+        foot.segment_size, foot.layout_size, foot.statement_size,
+        foot.signatures_size, foot.signatures_crc, foot.digest, bytes(12), 0,
+    )  # fmt: skip
+    return fields[:-4] + struct.pack("<I", zlib.crc32(fields[:-4]))
+
+
+def read_foot(data: bytes, source: str, part: str, segment_size: int) -> Foot:
+    """
+    Return the foot of a segment whose size is known from the trailer.
+
+    Raises:
+        SegmentDamagedError: The foot is changed, or its sizes do not add up.
+        TooNewError: The segment's layout is of a later version.
+        TooLargeError: A part is larger than a reader accepts.
+    """
+
+    def damaged(found: str, expected: str) -> SegmentDamagedError:
+        return SegmentDamagedError(source, f"{part}, foot", found, expected)
+
+    if len(data) != FOOT.size:
+        raise damaged(f"{len(data)} bytes", f"{FOOT.size} bytes")
+    fields = FOOT.unpack(data)
+    crc = zlib.crc32(data[:-4])
+    if fields[0] != MAGIC or fields[-1] != crc:
+        raise damaged(f"CRC-32 {crc:08x}", f"{fields[-1]:08x} behind {MAGIC!r}")
+    if fields[1] != SEGMENT_VERSION:
+        raise TooNewError(source, "segment version", fields[1], SEGMENT_VERSION)
+    foot = Foot(*fields[3:9])
+    if any(fields[2] + fields[9]):
+        raise damaged("a reserved bit", "zero")
+    if foot.statement_size > MAX_STATEMENT:
+        raise TooLargeError(
+            source, f"{part}, statement", foot.statement_size, MAX_STATEMENT
+        )
+    if foot.signatures_size > MAX_SIGNATURES:
+        raise TooLargeError(
+            source, f"{part}, signatures", foot.signatures_size, MAX_SIGNATURES
+        )
+    if foot.segment_size != segment_size:
+        raise damaged(f"a size of {foot.segment_size:,}", f"{segment_size:,}")
+    if foot.blocks_size < 0 or foot.layout_size % LAYOUT_ENTRY.size:
+        raise damaged("parts larger than the whole", f"a sum of {segment_size:,}")
+    return foot
+
+
+# --- statement --------------------------------------------------------------
+
+
+@attrs.frozen
+class KindStamp:
+    """Kind and schema version of records, as the segment's writer knew them."""
+
+    kind: str
+    version: int
+    fingerprint: bytes
+    oldest_reader: int
+    schema: Mapping[str, Any] = attrs.field(eq=False, repr=False)
+
+
+@attrs.frozen
+class BlockStamp:
+    """What the statement says of one record block."""
+
+    kind: int
+    environment: int | None
+    first: str
+    rows: int
+    size: int
+    digest: bytes
+    payload_size: int
+
+
+@attrs.frozen
+class Statement:
+    """What a segment says; its digest is the segment's name."""
+
+    kinds: tuple[KindStamp, ...]
+    environments: tuple[Environment, ...]
+    blocks: tuple[BlockStamp, ...]
+    payload_blocks: int
+
+    def pack(self) -> bytes:
+        """Return the bytes that are signed; `read_statement` is the inverse."""
+        return pack(
+            {
+                "type": STATEMENT,
+                "kinds": [attrs.asdict(kind, recurse=False) for kind in self.kinds],
+                "environments": [dict(each) for each in self.environments],
+                "blocks": [attrs.asdict(block) for block in self.blocks],
+                "payload_blocks": self.payload_blocks,
+            }
+        )
+
+
+def read_statement(data: bytes, foot: Foot, source: str, part: str) -> Statement:
+    """
+    Return the statement, whose digest is checked before it is decoded.
+
+    Raises:
+        SegmentDamagedError: It is changed, or not laid out as a statement.
+        TooNewError: It is of a later type.
+    """
+    part = f"{part}, statement"
+    found = digest_of(data)
+    if found != foot.digest:
+        raise SegmentDamagedError(
+            source, part, f"SHA-256 {found.hex()[:16]}…", f"{foot.digest.hex()[:16]}…"
+        )
+    plain = unpack(data, source, part)
+    shape = _Shape(source, part)
+    shape.check(plain, dict, "a map")
+    kind = plain.get("type")
+    if kind != STATEMENT:
+        if isinstance(kind, str) and kind.startswith("overwinter.segment/"):
+            number = kind.rpartition("/")[2]
+            raise TooNewError(
+                source, "statement version", int(number) if number.isdigit() else 0, 1
+            )
+        raise SegmentDamagedError(source, part, f"type {kind!r}", repr(STATEMENT))
+
+    kinds = tuple(shape.kind(each) for each in shape.list_of(plain, "kinds"))
+    environments = tuple(
+        shape.environment(each) for each in shape.list_of(plain, "environments")
+    )
+    blocks = tuple(
+        shape.block(each, len(kinds), len(environments))
+        for each in shape.list_of(plain, "blocks")
+    )
+    payload_blocks = shape.get(plain, "payload_blocks", int)
+    if len(blocks) + payload_blocks != foot.n_blocks:
+        raise SegmentDamagedError(
+            source,
+            part,
+            f"{len(blocks)} record and {payload_blocks} payload blocks",
+            f"{foot.n_blocks} in all, as the layout has",
+        )
+    return Statement(kinds, environments, blocks, payload_blocks)
+
+
+class _Shape:
+    """Takes typed values out of a plain statement, or names what is wrong."""
+
+    def __init__(self, source: str, part: str) -> None:
+        self.source, self.part = source, part
+
+    def fail(self, found: str, expected: str) -> SegmentDamagedError:
+        return SegmentDamagedError(self.source, self.part, found, expected)
+
+    def check(self, value: Any, kind: type, expected: str) -> None:
+        if type(value) is not kind:
+            raise self.fail(f"a {type(value).__name__}", expected)
+
+    def get(self, plain: Mapping[str, Any], name: str, kind: type) -> Any:
+        value: Any = plain.get(name)
+        negative = isinstance(value, int) and value < 0
+        if type(value) is not kind or negative:
+            raise self.fail(f"{name} {value!r:.60}", f"{name} of type {kind.__name__}")
+        return value
+
+    def list_of(self, plain: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.get(plain, name, list)
+        if not all(type(each) is dict for each in items):
+            raise self.fail(f"{name} with other things", f"{name}: a list of maps")
+        return items
+
+    def digest(self, plain: Mapping[str, Any], name: str) -> bytes:
+        value: bytes = self.get(plain, name, bytes)
+        if len(value) != 32:
+            raise self.fail(f"{name} of {len(value)} bytes", "32 bytes")
+        return value
+
+    def kind(self, plain: Mapping[str, Any]) -> KindStamp:
+        return KindStamp(
+            self.get(plain, "kind", str),
+            self.get(plain, "version", int),
+            self.digest(plain, "fingerprint"),
+            self.get(plain, "oldest_reader", int),
+            self.get(plain, "schema", dict),
+        )
+
+    def environment(self, plain: Mapping[str, Any]) -> Environment:
+        for field, value in plain.items():
+            texts = value if type(value) is list else [value]
+            if not all(type(text) is str for text in texts):
+                raise self.fail(f"environment field {field!r}", "text, or a list of it")
+        return plain
+
+    def block(
+        self, plain: Mapping[str, Any], n_kinds: int, n_environments: int
+    ) -> BlockStamp:
+        environment: int | None = None
+        if plain.get("environment") is not None:
+            environment = self.get(plain, "environment", int)
+        stamp = BlockStamp(
+            self.get(plain, "kind", int),
+            environment,
+            self.get(plain, "first", str),
+            self.get(plain, "rows", int),
+            self.get(plain, "size", int),
+            self.digest(plain, "digest"),
+            self.get(plain, "payload_size", int),
+        )
+        known = stamp.environment is None or stamp.environment < n_environments
+        if stamp.kind >= n_kinds or not known:
+            raise self.fail("a block of no such kind or environment", "one listed")
+        return stamp
+
+
+# --- signatures -------------------------------------------------------------
+
+
+def write_signatures(signatures: Sequence[Signature]) -> bytes:
+    """Return the bytes of a segment's signatures, sorted by key."""
+    ordered = sorted(signatures, key=lambda each: each.key)
+    return pack([attrs.asdict(each) for each in ordered])
+
+
+def read_signatures(
+    data: bytes, foot: Foot, source: str, part: str
+) -> tuple[Signature, ...]:
+    """
+    Return a segment's signatures, not yet checked against its statement.
+
+    Raises:
+        SegmentDamagedError: They are changed, or not laid out as signatures.
+    """
+    part = f"{part}, signatures"
+    if zlib.crc32(data) != foot.signatures_crc:
+        raise SegmentDamagedError(
+            source, part, f"CRC-32 {zlib.crc32(data):08x}", f"{foot.signatures_crc:08x}"
+        )
+    shape = _Shape(source, part)
+    plain = unpack(data, source, part)
+    return tuple(
+        Signature(
+            shape.get(each, "algorithm", str),
+            shape.get(each, "key", bytes),
+            shape.get(each, "signature", bytes),
+        )
+        for each in shape.list_of({"signatures": plain}, "signatures")
+    )
+
+
+def read_parts(
+    source: Source, offset: int, size: int, part: str
+) -> tuple[Foot, Statement, bytes, tuple[Signature, ...]]:
+    """
+    Return foot, statement, the statement's bytes and signatures of one segment.
+
+    Args:
+        source: Where the segment lies.
+        offset: Its first byte.
+        size: Its bytes, as the trailer says.
+        part: Its name, for errors.
+    """
+    if size < FOOT.size:
+        raise SegmentDamagedError(source.name, part, f"{size} bytes", "96 at least")
+    # Most statements and signatures fit: one read for all of them.
+    window = min(size, _WINDOW)
+    tail = source.read(offset + size - window, window)
+    foot = read_foot(tail[-FOOT.size :], source.name, part, size)
+    behind = foot.statement_size + foot.signatures_size + FOOT.size
+    if behind > window:
+        tail = source.read(offset + size - behind, behind)
+    words = tail[len(tail) - behind :]
+    statement = words[: foot.statement_size]
+    signatures = words[foot.statement_size : foot.statement_size + foot.signatures_size]
+    return (
+        foot,
+        read_statement(statement, foot, source.name, part),
+        statement,
+        read_signatures(signatures, foot, source.name, part),
+    )
+
+
+_WINDOW = 64 * 2**10
