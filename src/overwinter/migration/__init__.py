@@ -1,0 +1,21 @@
+"""
+Migrations: how records of one version become records of the next.
+
+A step is a list of operations on columns; a column that no operation names is
+carried unread. A plan is the chain of steps from one version to the newest.
+"""
+
+from .operations import Step, add, convert, drop, migration, rename, replace
+from .plan import Plan, Steps
+
+__all__ = [
+    "Plan",
+    "Step",
+    "Steps",
+    "add",
+    "convert",
+    "drop",
+    "migration",
+    "rename",
+    "replace",
+]

@@ -1,0 +1,99 @@
+"""
+Plans: the chain of steps that brings records of one version to the newest.
+"""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+
+import attrs
+
+from ..codec import Columns
+from ..errors import MigrationError
+from .operations import Step
+
+__all__ = ["Plan", "Steps"]
+
+_FILE = re.compile(r"v([1-9][0-9]*)_to_v([1-9][0-9]*)\.py")
+
+
+@attrs.frozen
+class Plan:
+    """The steps of one kind from a version to the newest; empty where it is that."""
+
+    steps: tuple[Step, ...]
+
+    def apply(self, columns: Columns) -> Columns:
+        """
+        Return *columns* as the newest version has them.
+
+        Raises:
+            MigrationError: A step failed; it is named.
+        """
+        for step in self.steps:
+            columns = step.apply(columns)
+        return columns
+
+
+class Steps:
+    """
+    The steps of one kind, by the version that each reads.
+
+    Args:
+        kind: The kind.
+        newest: Its newest version; every step to it must be there.
+        steps: The version that a step reads, to the step.
+
+    Raises:
+        MigrationError: A step is missing, or says that it is another.
+    """
+
+    def __init__(self, kind: str, newest: int, steps: Mapping[int, Step]) -> None:
+        for old in range(1, newest):
+            step = steps.get(old)
+            if step is None:
+                raise MigrationError(
+                    kind, f"{kind} {old} -> {old + 1}", "no step", "one"
+                )
+            if (step.kind, step.old, step.new) != (kind, old, old + 1):
+                raise MigrationError(
+                    kind, f"{kind} {old} -> {old + 1}", step.name, "that in its file"
+                )
+        self.kind, self.newest, self._steps = kind, newest, dict(steps)
+
+    @classmethod
+    def of_package(cls, package: str, kind: str, newest: int) -> "Steps":
+        """Return the steps in *package*: ``<kind>/v<N>_to_v<N+1>.py``, ``STEP``."""
+        return cls(kind, newest, _load(package, kind))
+
+    def plan(self, version: int) -> Plan:
+        """Return the plan for records of *version*, which is at most the newest."""
+        return Plan(tuple(self._steps[old] for old in range(version, self.newest)))
+
+    def oldest_reader(self, version: int) -> int:
+        """
+        Return the oldest version whose readers can read records of *version*.
+
+        Computed, never typed: it goes back as long as steps only add fields.
+        """
+        while version > 1 and self._steps[version - 1].is_additive:
+            version -= 1
+        return version
+
+
+@cache
+def _load(package: str, kind: str) -> dict[int, Step]:
+    folder = files(package)
+    for part in kind.split("/"):
+        folder = folder / part
+    if not folder.is_dir():
+        return {}
+    steps = {}
+    for file in sorted(folder.iterdir(), key=lambda each: each.name):
+        if match := _FILE.fullmatch(file.name):
+            name = file.name.removesuffix(".py")
+            module = import_module(".".join([package, *kind.split("/"), name]))
+            steps[int(match[1])] = module.STEP
+    return steps
