@@ -1,0 +1,124 @@
+"""
+What a save or a load did: torch's lists of keys, and everything torch never says.
+"""
+
+from collections import defaultdict
+from typing import Any
+
+import attrs
+
+from .artifact import CacheArtifact, CacheArtifactFactory
+
+__all__ = ["OUTCOMES", "CacheInfo", "Note"]
+
+# What may become of an artifact beside being saved or put into its cache.
+OUTCOMES = {
+    "migrated": "brought to the newest version of its kind",
+    "present": "in its cache already, and left as it was",
+    "opaque": "of a kind or version that this release does not know; kept",
+    "quarantined": "damaged, or with a key that is none; left out",
+    "skipped": "made for another environment",
+    "refused": "signed by nobody that this machine trusts",
+    "failed": "could not be put into its cache",
+}
+
+_REPORT_VERSION = 1
+_SHOWN = 5  # reasons of one outcome in the text; the JSON has all
+
+
+@attrs.frozen
+class Note:
+    """What became of one artifact, and why."""
+
+    kind: str
+    key: str
+    reason: str
+
+
+@attrs.define
+class CacheInfo:
+    """
+    Return value of saving and loading.
+
+    Attributes:
+        artifacts: Kind to the keys that were saved, loaded or populated;
+            ``inductor_artifacts`` and the like give one kind's list.
+        problems: What was wrong with the bundle as a whole.
+        n_bytes: Bytes of the artifacts' contents.
+        seconds: Time that it took.
+        migrated, present, opaque, quarantined, skipped, refused, failed: See
+            ``OUTCOMES``; each a list of `Note`.
+
+    Source:
+        ``torch.compiler._cache.CacheInfo``.
+    """
+
+    artifacts: defaultdict[str, list[str]] = attrs.field(
+        factory=lambda: defaultdict(list)
+    )
+    problems: list[str] = attrs.field(factory=list)
+    n_bytes: int = 0
+    seconds: float = 0.0
+    migrated: list[Note] = attrs.field(factory=list)
+    present: list[Note] = attrs.field(factory=list)
+    opaque: list[Note] = attrs.field(factory=list)
+    quarantined: list[Note] = attrs.field(factory=list)
+    skipped: list[Note] = attrs.field(factory=list)
+    refused: list[Note] = attrs.field(factory=list)
+    failed: list[Note] = attrs.field(factory=list)
+
+    def __getattr__(self, name: str) -> list[str]:
+        """Give ``<kind>_artifacts`` of every registered kind."""
+        if name.endswith("_artifacts"):
+            for kind in CacheArtifactFactory.kinds():
+                if f"{kind.replace('/', '_')}_artifacts" == name:
+                    return self.artifacts.get(kind, [])
+        raise AttributeError(f"{type(self).__name__!r} has no attribute {name!r}")
+
+    def add(self, artifact: CacheArtifact) -> None:
+        """Count *artifact* as saved, loaded or populated."""
+        self.artifacts[artifact.type()].append(artifact.key)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self.artifacts.clear()
+        self.problems.clear()
+        for outcome in OUTCOMES:
+            getattr(self, outcome).clear()
+        self.n_bytes, self.seconds = 0, 0.0
+
+    def empty(self) -> bool:
+        """Return whether no artifact was saved, loaded or populated."""
+        return not self.artifacts
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the whole report as plain values; the layout is versioned."""
+        return {
+            "version": _REPORT_VERSION,
+            "artifacts": {kind: list(keys) for kind, keys in self.artifacts.items()},
+            "n_bytes": self.n_bytes,
+            "seconds": self.seconds,
+            "problems": list(self.problems),
+            **{
+                outcome: [attrs.asdict(note) for note in getattr(self, outcome)]
+                for outcome in OUTCOMES
+            },
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'kind':<16}{'artifacts':>10}"]
+        lines += [
+            f"{kind:<16}{len(self.artifacts[kind]):>10}"
+            for kind in sorted(self.artifacts)
+        ]
+        lines.append(f"{self.n_bytes:,} bytes, {self.seconds:.2f} s")
+        lines += [f"problem: {each}" for each in self.problems]
+        for outcome, meaning in OUTCOMES.items():
+            notes = getattr(self, outcome)
+            if notes:
+                lines.append(f"{outcome}: {len(notes)} ({meaning})")
+                if outcome not in ("migrated", "present"):
+                    lines += [f"  {n.kind} {n.key}: {n.reason}" for n in notes[:_SHOWN]]
+                    if len(notes) > _SHOWN:
+                        lines.append(f"  … and {len(notes) - _SHOWN} more")
+        return "\n".join(lines)

@@ -1,0 +1,45 @@
+"""
+``aot_autograd``: one graph with its derivatives traced and partitioned.
+
+Like Inductor's graphs, several variants may share one key.
+"""
+
+import re
+
+import attrs
+
+from ..artifact import CacheArtifact, CacheEntry
+from ..schema import Payload
+from .torchinductor import CACHE, PICKLE_RULES, check, content_name
+
+__all__ = ["AOTAutogradArtifact"]
+
+_KEY = re.compile(r"a[a-z2-7]{51}")
+
+
+@attrs.frozen
+class AOTAutogradArtifact(CacheArtifact):
+    """A pickled entry of AOTAutogradCache under the hash of its graph."""
+
+    key: str
+    content: Payload = attrs.field(repr=False)
+
+    # An entry names the graphs of Inductor that it needs.
+    populate_after = ("inductor",)
+    environment_rules = PICKLE_RULES
+
+    @staticmethod
+    def type() -> str:
+        """Return the name of the kind."""
+        return "aot_autograd"
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Check that *key* is a graph's hash."""
+        check("aot_autograd", key, _KEY, "'a' and 51 characters of base 32")
+
+    def cache_entry(self) -> CacheEntry:
+        """Return the file, as ``AOTAutogradCache._write_to_local_cache`` does."""
+        self.check_key(self.key)
+        path = f"aotautograd/{self.key}/{content_name(self.content)}"
+        return CacheEntry(CACHE, path, self.content)

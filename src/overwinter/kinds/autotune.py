@@ -1,0 +1,135 @@
+"""
+``autotune``: the fastest launch configuration measured for one kernel.
+
+Torch keeps it as a JSON file. Here its members are typed fields, so that they can
+be compared and migrated; torch gets the very bytes back that it wrote.
+"""
+
+import json
+import re
+from types import MappingProxyType
+from typing import Any
+
+import attrs
+
+from ..artifact import CacheArtifact, CacheEntry
+from ..environment import EXACT
+from ..errors import WrongShapeError
+from .torchinductor import CACHE, check
+
+__all__ = ["AutotuneArtifact"]
+
+_KEY = re.compile(r"[0-9a-z]{2}/[0-9a-z]{16,128}\.best_config")
+
+# Members of torch's object that are fields of ours, and the type they must have:
+# a value of another type stays in `config`.
+_MEMBERS: dict[str, type] = {
+    "num_warps": int,
+    "num_stages": int,
+    "configs_hash": str,
+    "found_by_coordesc": bool,
+    "time_taken_ms": int,
+    "triton_cache_hash": str,
+}
+
+
+@attrs.frozen
+class AutotuneArtifact(CacheArtifact):
+    """A launch configuration under the path of its kernel's record."""
+
+    key: str
+    config: dict[str, Any] = attrs.field(factory=dict)
+    num_warps: int | None = None
+    num_stages: int | None = None
+    configs_hash: str | None = None
+    found_by_coordesc: bool | None = None
+    time_taken_ms: int | None = None
+    triton_cache_hash: str | None = None
+    order: tuple[str, ...] = ()
+    verbatim: bytes | None = None
+
+    environment_rules = MappingProxyType({"torch_key": EXACT})
+
+    @staticmethod
+    def type() -> str:
+        """Return the name of the kind."""
+        return "autotune"
+
+    @staticmethod
+    def encode(content: Any) -> bytes:
+        """Return a JSON value as torch writes it."""
+        if isinstance(content, bytes):
+            found = "expected the JSON value, got its bytes"
+            raise WrongShapeError("autotune", (found,))
+        return json.dumps(content).encode("ascii")
+
+    @classmethod
+    def from_content(cls, key: str, content: bytes) -> "AutotuneArtifact":
+        """Return the artifact of torch's JSON; any bytes can be held."""
+        verbatim = cls(key, verbatim=content)
+        try:
+            members = json.loads(content)
+        except ValueError:
+            return verbatim
+        if not isinstance(members, dict):
+            return verbatim
+        fields: dict[str, Any] = {
+            name: value
+            for name, value in members.items()
+            if name in _MEMBERS and (value is None or type(value) is _MEMBERS[name])
+        }
+        config = {
+            name: _ordered(value)
+            for name, value in members.items()
+            if name not in fields
+        }
+        artifact = cls(key, config, order=tuple(members), **fields)
+        # Numbers like 1e3, doubled members, other spacing, nested members out of
+        # order: what would come back otherwise is kept as it is.
+        same = _holds(artifact) and artifact.content == content
+        return artifact if same else verbatim
+
+    @property
+    def content(self) -> bytes:
+        """The JSON, byte for byte as torch wrote it."""
+        if self.verbatim is not None:
+            return self.verbatim
+        members = {
+            name: self.config[name] if name in self.config else getattr(self, name)
+            for name in self.order
+        }
+        return json.dumps(members).encode("ascii")
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Check that *key* is a record's path."""
+        check("autotune", key, _KEY, "'xx/<hash>.best_config'")
+
+    def cache_entry(self) -> CacheEntry:
+        """Return the file, as torch's LocalCacheBackend places it."""
+        self.check_key(self.key)
+        return CacheEntry(CACHE, self.key, self.content)
+
+    def preference(self) -> tuple[Any, ...]:
+        """Prefer a result of coordinate descent: it searched further."""
+        return (self.found_by_coordesc is not True,)
+
+
+def _ordered(value: Any) -> Any:
+    """Return *value* as a bundle gives it back: the order of a map means nothing."""
+    if isinstance(value, dict):
+        return {name: _ordered(value[name]) for name in sorted(value)}
+    if isinstance(value, list):
+        return [_ordered(each) for each in value]
+    return value
+
+
+def _holds(artifact: AutotuneArtifact) -> bool:
+    """Return whether the fields fit their schema: 64 bits, no lone surrogate."""
+    from ..artifact import CacheArtifactFactory
+
+    try:
+        CacheArtifactFactory.kind("autotune").columns([artifact])
+    except WrongShapeError:
+        return False
+    return True

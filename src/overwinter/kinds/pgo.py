@@ -1,0 +1,44 @@
+"""
+``pgo``: what Dynamo learned about dynamic shapes while a job ran.
+"""
+
+import re
+
+import attrs
+
+from ..artifact import CacheArtifact, CacheEntry
+from ..schema import Payload
+from .torchinductor import CACHE, PICKLE_RULES, check
+
+__all__ = ["PGOArtifact"]
+
+# `job_id:rank:tag`, of whatever a job may be called; the file's name is made
+# safe as torch does it, so only what no file name may hold is refused.
+_KEY = re.compile(r"(?!.*(?:^|[\\/])\.\.(?:[\\/]|$))(?![\\/])[^\x00-\x1f\x7f\\]{1,200}")
+_UNSAFE = re.compile(r'[<>:"/\\|?*]')
+
+
+@attrs.frozen
+class PGOArtifact(CacheArtifact):
+    """A pickled code state under the name of its job."""
+
+    key: str
+    content: Payload = attrs.field(repr=False)
+
+    environment_rules = PICKLE_RULES
+
+    @staticmethod
+    def type() -> str:
+        """Return the name of the kind."""
+        return "pgo"
+
+    @classmethod
+    def check_key(cls, key: str) -> None:
+        """Check that *key* can be a job's."""
+        check("pgo", key, _KEY, "'job_id:rank:tag' of at most 200 characters")
+
+    def cache_entry(self) -> CacheEntry:
+        """Return the file, as ``torch._dynamo.pgo.code_state_path`` places it."""
+        self.check_key(self.key)
+        name = _UNSAFE.sub("_", f"code_state_{self.key}.pkl")
+        return CacheEntry(CACHE, f"dynamo/{name}", self.content)

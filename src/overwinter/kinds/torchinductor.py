@@ -1,0 +1,72 @@
+"""
+What the kinds of torch share: their cache directory, file names and environment.
+
+Nothing here imports torch: reading a bundle works where it is not installed.
+"""
+
+import base64
+import getpass
+import hashlib
+import os
+import re
+import tempfile
+
+from ..environment import EXACT
+from ..errors import KeyGrammarError
+
+__all__ = ["CACHE", "PICKLE_RULES", "cache_directory", "check", "content_name"]
+
+CACHE = "torchinductor"
+
+# A pickle of one torch means nothing to another. Its key hashes torch's sources
+# (``torch_key``), so elsewhere it could only miss; pickles without such a key
+# must not be offered at all.
+PICKLE_RULES = {"python_tag": EXACT, "torch_version": EXACT, "torch_key": EXACT}
+
+
+def cache_directory() -> str:
+    """
+    Return Inductor's cache directory, as torch will find it.
+
+    Source:
+        ``torch._inductor.runtime.cache_dir_utils`` of torch 2.13.
+    """
+    given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
+    if given is not None:
+        return os.path.abspath(given)
+    try:
+        user = getpass.getuser()
+    except (KeyError, ModuleNotFoundError, OSError):
+        user = f"uid_{os.getuid()}"
+    user = re.sub(r'[\\/:*?"<>|]', "_", user)
+    return os.path.join(tempfile.gettempdir(), f"torchinductor_{user}")
+
+
+def content_name(content: bytes) -> str:
+    """Return the name that torch gives to a file with this content."""
+    digest = hashlib.sha256(content).digest()
+    return base64.b32encode(digest)[:51].decode().lower()
+
+
+def check(kind: str, key: str, grammar: re.Pattern[str], expected: str) -> None:
+    """
+    Check *key* against *grammar*.
+
+    Raises:
+        KeyGrammarError: It does not match as a whole.
+    """
+    if grammar.fullmatch(key):
+        return
+    if "\0" in key:
+        reason = "holds a NUL"
+    elif key.startswith("/"):
+        reason = "is an absolute path"
+    elif ".." in key.replace("\\", "/").split("/"):
+        reason = "leads out of the cache directory"
+    elif "\\" in key:
+        reason = "holds a backslash"
+    elif len(key.encode(errors="replace")) > 255:
+        reason = f"is {len(key)} characters long"
+    else:
+        reason = "is none of this kind's"
+    raise KeyGrammarError(kind, key, reason, expected)
