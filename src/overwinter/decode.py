@@ -1,0 +1,246 @@
+"""
+Records to artifacts: trusted, fit for this machine, verified, migrated, checked.
+
+Whatever fails one of these is reported by kind and key and left out; the rest
+goes on. Nothing here touches a cache.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from .artifact import CacheArtifact, CacheArtifactFactory, Kind
+from .bundle import Bundle, RecordBlock, Segment
+from .codec import Columns
+from .environment import Environment, misfit
+from .errors import (
+    DamagedError,
+    FormatError,
+    KeyGrammarError,
+    KindError,
+    MigrationError,
+    OverwinterError,
+    WrongShapeError,
+)
+from .info import CacheInfo, Note
+from .migration import Plan
+from .schema import Schema, find_faults
+from .trust import Policy
+
+__all__ = ["decode"]
+
+
+def decode(
+    bundle: Bundle,
+    info: CacheInfo,
+    *,
+    policy: Policy,
+    machine: Environment,
+    strict: bool = False,
+) -> Iterator[list[CacheArtifact]]:
+    """
+    Give the artifacts that may be populated here, one block's at a time.
+
+    Args:
+        bundle: An open bundle.
+        info: Takes a note for everything that is left out.
+        policy: Whose segments may be used.
+        machine: This machine's environment.
+        strict: Raise at the first thing that would be noted as quarantined,
+            refused, or a problem of the bundle.
+
+    Raises:
+        OverwinterError: Only if *strict*.
+    """
+    decoder = _Decoder(bundle, info, machine, strict)
+    if bundle.recovery:
+        decoder.problem(
+            DamagedError(bundle.name, "end of file", bundle.recovery, "a trailer")
+        )
+    for _, error in bundle.refused:
+        decoder.problem(error)
+    for segment in bundle.segments:
+        refusal = policy.refusal(f"{bundle.name}, {segment.part}", segment.signers)
+        if refusal is not None:
+            decoder.refuse(segment, refusal)
+            continue
+        for block in segment.blocks:
+            yield decoder.block(block)
+
+
+class _Decoder:
+    def __init__(
+        self, bundle: Bundle, info: CacheInfo, machine: Environment, strict: bool
+    ) -> None:
+        self.info, self.machine, self.strict = info, machine, strict
+        # Only a second segment can hold an artifact again.
+        self.seen: set[tuple[str, str, bytes]] | None = (
+            set() if len(bundle.segments) > 1 else None
+        )
+
+    def problem(self, error: Exception) -> None:
+        if self.strict:
+            raise error
+        self.info.problems.append(str(error))
+
+    def refuse(self, segment: Segment, refusal: OverwinterError) -> None:
+        self.problem(refusal)
+        for block in segment.blocks:
+            self.note_all(self.info.refused, block, refusal)
+
+    def block(self, block: RecordBlock) -> list[CacheArtifact]:
+        kind = self.known_kind(block)
+        if kind is None:
+            return []
+        reason = misfit(block.environment, self.machine, kind.cls.environment_rules)
+        if reason is not None:
+            self.note_all(self.info.skipped, block, reason)
+            return []
+        try:
+            rows = block.read()
+            columns = rows.columns
+            keys = columns["key"]
+            self.quarantine(kind, keys, rows.faults)
+            good = [row for row in range(len(keys)) if row not in rows.faults]
+            columns = columns if not rows.faults else columns.take(good)
+            columns = self.migrate(kind, block, columns)
+            return self.build(kind, block, columns)
+        except FormatError as error:
+            # The keys are lost with the block: name it by its first.
+            if self.strict:
+                raise
+            self.note_block(self.info.quarantined, block, error)
+            return []
+
+    def known_kind(self, block: RecordBlock) -> Kind | None:
+        """Return the kind where its records can be read here; else note why not."""
+        stamp = block.kind
+        reason = ""
+        try:
+            kind = CacheArtifactFactory.kind(stamp.kind)
+        except KindError as error:
+            reason = f"{error}; it is kept as it is"
+        else:
+            newest = kind.schema.version
+            if stamp.version > newest and stamp.oldest_reader > newest:
+                reason = (
+                    f"written as version {stamp.version}, which readers of "
+                    f"{stamp.oldest_reader} know; this release knows {newest}: upgrade "
+                    "overwinter, or save again with this release"
+                )
+            elif stamp.version in kind.schemas and (
+                kind.schemas[stamp.version].fingerprint != stamp.fingerprint
+            ):
+                reason = (
+                    f"its version {stamp.version} is not the released one "
+                    f"({stamp.fingerprint.hex()[:16]}…); ask who wrote the bundle for "
+                    "the schema that they used"
+                )
+        if reason:
+            self.note_all(self.info.opaque, block, reason)
+            return None
+        return kind
+
+    def migrate(self, kind: Kind, block: RecordBlock, columns: Columns) -> Columns:
+        """Return *columns* checked against their version and brought to the newest."""
+        version = min(block.kind.version, kind.schema.version)
+        columns = self.checked(kind, kind.schemas[version], columns)
+        plan = kind.steps.plan(version)
+        if not plan.steps or not columns.rows:
+            return columns
+        columns = self.applied(kind, plan, columns)
+        columns = self.checked(kind, kind.schema, columns)
+        reason = f"version {version} -> {kind.schema.version}"
+        self.info.migrated += [Note(kind.name, key, reason) for key in columns["key"]]
+        return columns
+
+    def applied(self, kind: Kind, plan: Plan, columns: Columns) -> Columns:
+        """Return *columns* through *plan*, without records that a step fails on."""
+        try:
+            return plan.apply(columns)
+        except MigrationError as error:
+            if self.strict:
+                raise
+            if columns.rows == 1:
+                self.quarantine(kind, columns["key"], {0: error})
+                return columns.take([])
+        parts = [
+            self.applied(kind, plan, columns.take([row])) for row in range(columns.rows)
+        ]
+        good = [part for part in parts if part.rows]
+        if not good:
+            return parts[0]
+        joined = {name: [part[name][0] for part in good] for name in good[0]}
+        return Columns(len(good), joined, columns.source)
+
+    def checked(self, kind: Kind, schema: Schema, columns: Columns) -> Columns:
+        """Return the rows of *columns* that fit *schema*."""
+        try:
+            faults = find_faults(schema, columns, limit=columns.rows)
+        except KeyError as error:
+            raise DamagedError(
+                columns.source, kind.name, f"no column {error}", f"{schema.source}"
+            ) from error
+        if not faults:
+            return columns
+        errors = {
+            row: WrongShapeError(columns.source, tuple(each))
+            for row, each in faults.items()
+        }
+        self.quarantine(kind, columns["key"], errors)
+        return columns.take([row for row in range(columns.rows) if row not in faults])
+
+    def build(
+        self, kind: Kind, block: RecordBlock, columns: Columns
+    ) -> list[CacheArtifact]:
+        artifacts = []
+        for artifact in kind.build(columns):
+            try:
+                artifact.check_key(artifact.key)
+            except KeyGrammarError as error:
+                self.quarantine(kind, [artifact.key], {0: error})
+                continue
+            if self.is_new(kind, artifact):
+                artifacts.append(artifact)
+        return artifacts
+
+    def is_new(self, kind: Kind, artifact: CacheArtifact) -> bool:
+        if self.seen is None:
+            return True
+        identity = kind.name, artifact.key, kind.digest(artifact)
+        if identity in self.seen:
+            return False
+        self.seen.add(identity)
+        return True
+
+    def quarantine(
+        self,
+        kind: Kind,
+        keys: list[str],
+        errors: Mapping[int, OverwinterError],
+    ) -> None:
+        for row, error in errors.items():
+            if self.strict:
+                raise error
+            self.info.quarantined.append(Note(kind.name, str(keys[row]), str(error)))
+
+    def note_all(
+        self, notes: list[Note], block: RecordBlock, reason: "str | OverwinterError"
+    ) -> None:
+        """Note every artifact of a block that is not used."""
+        try:
+            keys = [key for key in block.read_columns()[0]["key"] if type(key) is str]
+        except FormatError as error:
+            self.note_block(notes, block, f"{reason}; {error}")
+            return
+        notes += [Note(block.kind.kind, key, str(reason)) for key in keys]
+
+    def note_block(
+        self, notes: list[Note], block: RecordBlock, reason: "str | OverwinterError"
+    ) -> None:
+        """Note a block whose keys cannot be read."""
+        rows = block.stamp.rows
+        key = (
+            f"{block.stamp.first} and {rows - 1} after it"
+            if rows > 1
+            else block.stamp.first
+        )
+        notes.append(Note(block.kind.kind, key, str(reason)))

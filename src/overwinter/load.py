@@ -1,0 +1,104 @@
+"""
+Loading: file, bundle, segment, record, artifact, cache.
+
+Every artifact is verified, migrated, checked and staged before the first cache
+is touched.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from .artifact import CacheArtifact
+from .bundle import Bundle
+from .caches import directories as known_directories
+from .decode import decode
+from .environment import Environment, capture
+from .errors import OverwinterError
+from .files import Buffer, PathLike
+from .info import CacheInfo
+from .populate import Staging
+from .trust import Policy
+
+__all__ = ["load"]
+
+log = logging.getLogger("overwinter")
+
+Prepare = Callable[[list[CacheArtifact]], Iterable[CacheArtifact]]
+
+
+def load(
+    target: PathLike | Buffer,
+    *,
+    policy: Policy | None = None,
+    environment: Environment | None = None,
+    directories: Mapping[str, Callable[[], str]] | None = None,
+    prepare: Prepare | None = None,
+    strict: bool = False,
+) -> CacheInfo:
+    """
+    Put the artifacts of a bundle into this machine's caches.
+
+    A miss never breaks a job: whatever cannot be used is reported and left out,
+    a bundle that cannot be opened is a problem in the report, and the job goes
+    on cold.
+
+    Args:
+        target: The bundle's path, or its bytes.
+        policy: Whose segments to use; this machine's own if not given.
+        environment: What to hold artifacts against; this machine if not given.
+        directories: Name of a cache to what finds its directory.
+        prepare: Changes artifacts before they are staged, for a framework whose
+            keys depend on the job.
+        strict: Raise instead of reporting.
+
+    Returns:
+        What was populated, and what became of everything else.
+
+    Raises:
+        OverwinterError: Only if *strict*.
+    """
+    started = time.perf_counter()
+    info = CacheInfo()
+    try:
+        _load(
+            target,
+            info,
+            policy or Policy.of_this_machine(),
+            environment or capture(),
+            directories or known_directories(),
+            prepare or list,
+            strict,
+        )
+    except OverwinterError as error:
+        if strict:
+            raise
+        info.problems.append(str(error))
+    for problem in info.problems:
+        log.warning("%s", problem)
+    info.seconds = time.perf_counter() - started
+    return info
+
+
+def _load(
+    target: PathLike | Buffer,
+    info: CacheInfo,
+    policy: Policy,
+    machine: Environment,
+    directories: Mapping[str, Callable[[], str]],
+    prepare: Prepare,
+    strict: bool,
+) -> None:
+    # File to bundle: prefix, header, trailer, statements; no block yet.
+    with (
+        Bundle(target) as bundle,
+        Staging(directories, info, strict=strict) as staging,
+    ):
+        # Segments to artifacts: trusted, fit for this machine, verified, migrated.
+        for artifacts in decode(
+            bundle, info, policy=policy, machine=machine, strict=strict
+        ):
+            # Artifacts to files beside the caches.
+            staging.stage(prepare(artifacts))
+        # Files into the caches.
+        staging.publish()

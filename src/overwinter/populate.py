@@ -1,0 +1,147 @@
+"""
+Putting artifacts into live caches: everything staged first, then published.
+
+A file is written under a name of our own inside the cache directory and then
+given its place by a link, so it appears whole or not at all, and what is there
+already stays.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+from types import TracebackType
+
+import attrs
+
+from . import files
+from .artifact import CacheArtifact, CacheArtifactFactory, CacheEntry
+from .errors import OverwinterError, StoreError
+from .info import CacheInfo, Note
+
+__all__ = ["Staging", "populate_order"]
+
+STAGING_PREFIX = ".overwinter-"
+
+
+@attrs.frozen
+class _Staged:
+    """One file, written and waiting for its place."""
+
+    kind: str
+    key: str
+    n_bytes: int
+    temporary: Path
+    target: Path
+    rank: tuple[object, ...]
+
+
+class Staging:
+    """
+    Artifacts on their way into the caches; a context manager.
+
+    Leaving it removes whatever was not published.
+
+    Args:
+        directories: Name of a cache to its directory; asked when first needed.
+        info: Takes what was populated, what was present and what failed.
+        strict: Raise at the first artifact that cannot be staged or published.
+    """
+
+    def __init__(
+        self,
+        directories: Mapping[str, Callable[[], str]],
+        info: CacheInfo,
+        *,
+        strict: bool = False,
+    ) -> None:
+        self._directories, self._info, self._strict = directories, info, strict
+        self._areas: dict[str, tuple[Path, Path]] = {}
+        self._staged: dict[Path, _Staged] = {}
+        self._count = 0
+
+    def __enter__(self) -> "Staging":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for _, area in self._areas.values():
+            files.remove_tree(area)
+
+    def stage(self, artifacts: Iterable[CacheArtifact]) -> None:
+        """Write *artifacts* beside their caches; none is in its place yet."""
+        for artifact in artifacts:
+            with self._noted(artifact.type(), artifact.key):
+                self._stage(artifact, artifact.cache_entry())
+
+    def publish(self) -> None:
+        """Give every staged file its place, dependencies first."""
+        order = {name: place for place, name in enumerate(populate_order())}
+        for each in sorted(
+            self._staged.values(),
+            key=lambda each: (order.get(each.kind, len(order)), each.key),
+        ):
+            with self._noted(each.kind, each.key):
+                files.make_directory(each.target.parent)
+                published = files.publish(each.temporary, each.target)
+                self._info.artifacts[each.kind].append(each.key)
+                self._info.n_bytes += each.n_bytes
+                if not published:
+                    self._info.present.append(
+                        Note(each.kind, each.key, "the cache holds it already")
+                    )
+        self._staged.clear()
+
+    def _stage(self, artifact: CacheArtifact, entry: CacheEntry) -> None:
+        root, area = self._area(entry.cache)
+        target = root / entry.path
+        kind = CacheArtifactFactory.kind(artifact.type())
+        rank = (*artifact.preference(), kind.digest(artifact))
+        other = self._staged.get(target)
+        if other is not None and other.rank <= rank:
+            return
+        self._count += 1
+        temporary = area / str(self._count)
+        # Not synced: losing power costs a cache entry its content, and torch
+        # writes its own entries no differently.
+        files.write_private(temporary, entry.content, mode=entry.mode)
+        self._staged[target] = _Staged(
+            artifact.type(), artifact.key, len(entry.content), temporary, target, rank
+        )
+
+    def _area(self, cache: str) -> tuple[Path, Path]:
+        if cache not in self._areas:
+            directory = self._directories.get(cache)
+            if directory is None:
+                raise StoreError(
+                    cache,
+                    "find this cache's directory",
+                    "nobody uses such a cache here",
+                )
+            root = Path(directory())
+            files.make_directory(root)
+            area = files.make_private_directory(root, STAGING_PREFIX)
+            self._areas[cache] = root, area
+        return self._areas[cache]
+
+    @contextlib.contextmanager
+    def _noted(self, kind: str, key: str) -> Iterator[None]:
+        try:
+            yield
+        except OverwinterError as error:
+            if self._strict:
+                raise
+            self._info.failed.append(Note(kind, key, str(error)))
+
+
+def populate_order() -> tuple[str, ...]:
+    """Return the registered kinds, those that others need first."""
+    graph = {
+        name: CacheArtifactFactory.kind(name).cls.populate_after
+        for name in CacheArtifactFactory.kinds()
+    }
+    return tuple(TopologicalSorter(graph).static_order())

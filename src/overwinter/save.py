@@ -1,0 +1,122 @@
+"""
+Saving: artifact, record, segment, bundle, file.
+"""
+
+import io
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+from . import files
+from .artifact import CacheArtifact
+from .bundle import append_segment, write_bundle
+from .bundle.writer import DEFAULT_LEVEL, Records
+from .encode import encode
+from .environment import Environment, capture
+from .files import FileSource, PathLike
+from .info import CacheInfo
+from .trust import SigningKey, own_key
+from .version import WRITER
+
+__all__ = ["save", "save_to_bytes"]
+
+
+def save(
+    path: PathLike,
+    artifacts: Iterable[CacheArtifact],
+    *,
+    environment: Environment | None = None,
+    key: SigningKey | None = None,
+    level: int = DEFAULT_LEVEL,
+    replace: bool = False,
+) -> CacheInfo:
+    """
+    Save *artifacts* in the bundle at *path*, signed by this machine's key.
+
+    A bundle that exists gains a segment and loses nothing; one that holds these
+    very artifacts already is left as it is.
+
+    Args:
+        path: The bundle.
+        artifacts: Of any registered kinds.
+        environment: What they were compiled for; this machine if not given.
+        key: Signs instead of this machine's key.
+        level: zstd level, 0 to store.
+        replace: Write a new bundle in the place of one that exists.
+
+    Returns:
+        What was saved; empty, and nothing written, where there is no artifact.
+
+    Raises:
+        WrongShapeError: An artifact does not fit its schema.
+        FormatError: What is at *path* is no bundle, or damaged at its end.
+        StoreError: The file cannot be written; what was there is whole.
+    """
+    started = time.perf_counter()
+    # Artifacts to records: typed, checked, stamped.
+    records = encode(artifacts, environment or capture())
+    if not records:
+        return CacheInfo()
+    key = key or own_key()
+    # Records to a segment, the segment into a file.
+    if replace or not Path(path).exists():
+        with files.replacing(path) as file:
+            write_bundle(file, records, writer=WRITER, key=key, level=level)
+    else:
+        _append(path, records, key, level)
+    return _info(records, started)
+
+
+def save_to_bytes(
+    artifacts: Iterable[CacheArtifact],
+    *,
+    environment: Environment | None = None,
+    key: SigningKey | None = None,
+    level: int = DEFAULT_LEVEL,
+) -> tuple[bytes, CacheInfo] | None:
+    """
+    Return the bytes of a new bundle of *artifacts*, and what was saved.
+
+    Args:
+        artifacts: Of any registered kinds.
+        environment: What they were compiled for; this machine if not given.
+        key: Signs instead of this machine's key.
+        level: zstd level, 0 to store.
+
+    Returns:
+        ``None`` where there is no artifact.
+
+    Raises:
+        WrongShapeError: An artifact does not fit its schema.
+    """
+    started = time.perf_counter()
+    records = encode(artifacts, environment or capture())
+    if not records:
+        return None
+    file = io.BytesIO()
+    write_bundle(file, records, writer=WRITER, key=key or own_key(), level=level)
+    return file.getvalue(), _info(records, started)
+
+
+def _info(records: list[Records], started: float) -> CacheInfo:
+    info = CacheInfo()
+    for group in records:
+        info.artifacts[group.stamp.kind] += group.columns["key"]
+        for name in group.payload_names:
+            info.n_bytes += sum(len(each or b"") for each in group.columns[name])
+    info.seconds = time.perf_counter() - started
+    return info
+
+
+def _append(
+    path: PathLike, records: list[Records], key: SigningKey, level: int
+) -> None:
+    # The lock comes first: what is read under it nobody else can change.
+    with files.appending(path) as file:
+        source = FileSource(path)
+        try:
+            entry = append_segment(file, source, records, key=key, level=level)
+            if entry is None:
+                file.truncate(source.size)
+        finally:
+            source.close()
