@@ -1,0 +1,103 @@
+"""
+Draining a live torch into a bundle, and populating its caches from one.
+
+    import overwinter.torch
+
+    overwinter.torch.load("model.owb")      # before the first compile
+    model = torch.compile(model)
+    ...
+    overwinter.torch.save("model.owb")      # whenever it suits
+
+Importing this module does not import torch; its functions do.
+"""
+
+import logging
+
+from ..bundle import Bundle
+from ..errors import OverwinterError
+from ..files import PathLike
+from ..info import CacheInfo
+from ..save import save as _save
+from ..save import save_to_bytes
+from . import populating
+from .draining import drain
+from .facts import environment
+
+__all__ = ["load", "load_cache_artifacts", "save", "save_cache_artifacts"]
+
+log = logging.getLogger("overwinter")
+
+
+def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
+    """
+    Save what this process compiled or hit, and the libraries that it loaded.
+
+    A bundle that exists gains a segment and loses nothing.
+
+    Args:
+        path: The bundle.
+        replace: Write a new bundle in the place of one that exists.
+
+    Raises:
+        StoreError: The file cannot be written; what was there is whole.
+        FormatError: What is at *path* is no bundle, or damaged at its end.
+    """
+    drained = drain()
+    info = _save(path, drained.artifacts, environment=environment(), replace=replace)
+    info.problems += drained.problems
+    return info
+
+
+def load(path: PathLike, *, strict: bool = False) -> CacheInfo:
+    """
+    Put the artifacts of a bundle into torch's caches, before the first compile.
+
+    Whatever cannot be used is reported and left out; the job goes on.
+
+    Args:
+        path: The bundle.
+        strict: Raise instead of reporting.
+
+    Raises:
+        OverwinterError: Only if *strict*.
+    """
+    return populating.load(path, strict=strict)
+
+
+def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
+    """
+    Return everything as the bytes of a bundle, and what it holds.
+
+    Returns:
+        ``None`` where nothing was compiled or hit.
+
+    Source:
+        ``torch.compiler.save_cache_artifacts``.
+    """
+    drained = drain()
+    saved = save_to_bytes(drained.artifacts, environment=environment())
+    if saved is not None:
+        saved[1].problems += drained.problems
+    return saved
+
+
+def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
+    """
+    Put the artifacts of a bundle into torch's caches, before the first compile.
+
+    Args:
+        serialized_artifacts: What `save_cache_artifacts` returned.
+
+    Returns:
+        ``None`` where the bytes are no bundle, with a warning that says what they
+        are and what to do.
+
+    Source:
+        ``torch.compiler.load_cache_artifacts``.
+    """
+    try:
+        Bundle(serialized_artifacts).close()
+    except OverwinterError as error:
+        log.warning("%s", error)
+        return None
+    return populating.load(serialized_artifacts, strict=False)
