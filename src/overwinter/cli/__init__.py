@@ -1,0 +1,3 @@
+"""
+The command line: one file for each command, and ``main`` over them.
+"""

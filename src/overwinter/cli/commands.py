@@ -1,0 +1,21 @@
+"""
+The group of commands.
+"""
+
+import click
+
+from ..version import VERSION
+from .inspect import inspect
+from .verify import verify
+
+__all__ = ["overwinter"]
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="overwinter")
+def overwinter() -> None:
+    """Compile caches that survive the winter between versions."""
+
+
+overwinter.add_command(inspect)
+overwinter.add_command(verify)

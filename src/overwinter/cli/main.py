@@ -1,0 +1,76 @@
+"""
+``overwinter``: the entry point, and the only place where errors become words.
+
+Standard output is data, standard error is words. Exit codes: 0 done, 1 failed,
+2 usage, 3 not found, 4 damaged or untrusted, 5 version out of reach, 6 conflict.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from ..errors import (
+    FormatError,
+    NotFoundError,
+    OverwinterError,
+    TrustError,
+    VersionError,
+)
+
+__all__ = ["exit_code", "main"]
+
+FAILED, USAGE, NOT_FOUND, DAMAGED, OUT_OF_REACH = 1, 2, 3, 4, 5
+INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
+
+_CODES: tuple[tuple[type[OverwinterError], int], ...] = (
+    (NotFoundError, NOT_FOUND),
+    (FormatError, DAMAGED),
+    (TrustError, DAMAGED),
+    (VersionError, OUT_OF_REACH),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    try:
+        import click
+    except ImportError:
+        _say("the command line needs click: pip install 'overwinter[cli]'")
+        return FAILED
+    from .commands import overwinter
+
+    try:
+        code = overwinter.main(
+            args=None if arguments is None else list(arguments),
+            prog_name="overwinter",
+            standalone_mode=False,
+        )
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say("interrupted")
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of a pipe went away, which is its right; a second error at
+        # exit, from flushing what nobody reads, would only confuse.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OverwinterError as error:
+        _say(str(error))
+        return exit_code(error)
+    return code if isinstance(code, int) else 0
+
+
+def exit_code(error: OverwinterError) -> int:
+    """Return the exit code of an error's family."""
+    return next((code for cls, code in _CODES if isinstance(error, cls)), FAILED)
+
+
+def _say(words: str) -> None:
+    print(f"overwinter: {words}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
