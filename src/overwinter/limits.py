@@ -12,6 +12,8 @@ __all__ = [
     "MAX_HEADER",
     "MAX_KEY",
     "MAX_PATH_PART",
+    "MAX_PAYLOADS",
+    "MAX_RECORD_BLOCK",
     "MAX_RECOVERY_SCAN",
     "MAX_SEGMENTS",
     "MAX_SIGNATURES",
@@ -33,9 +35,17 @@ MAX_SIGNATURES = 64 * KIB
 # The trailer repeats the list at every append; 48 MiB at this count.
 MAX_SEGMENTS = 2**20
 
-# Written blocks hold 4 MiB of payload or 2,048 records. A reader must hold one
-# block to verify it, so this is what one damaged size can cost in memory.
+# Written payload blocks hold 4 MiB. A reader must hold one block to verify it, so
+# this is what one damaged size can cost in memory.
 MAX_BLOCK = GIB
+
+# Written record blocks hold 2,048 records, mostly less than 1 MiB. Decoding takes
+# up to 72 times the bytes (a byte is an empty map), hence less than a payload block.
+MAX_RECORD_BLOCK = 64 * MIB
+
+# Different payloads of one record block together, of which one is whole: 32 MiB
+# are written, or a single payload of any size up to this.
+MAX_PAYLOADS = 4 * GIB
 
 # Records of one block; a list of as many nulls takes 8 MiB.
 MAX_BLOCK_ROWS = 2**20
@@ -47,7 +57,7 @@ MAX_DEPTH = 32
 # zstd's window: 128 MiB, what its own `--long` uses and decoders accept.
 MAX_WINDOW_LOG = 27
 
-# Looking for the last whole trailer behind a torn append: about two seconds.
+# Bytes read to find the last whole trailer behind a torn append: two seconds.
 MAX_RECOVERY_SCAN = 8 * GIB
 
 # Longest key, in UTF-8 bytes: a path on Linux has at most 4,096.

@@ -17,7 +17,7 @@ import attrs
 from ..codec import Columns, pack, unpack
 from ..errors import BlockDamagedError, TooLargeError
 from ..files import Source
-from ..limits import MAX_BLOCK, MAX_BLOCK_ROWS, MAX_WINDOW_LOG
+from ..limits import MAX_BLOCK_ROWS, MAX_WINDOW_LOG
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -91,6 +91,8 @@ def read_block(
     size: int,
     digest: bytes,
     part: str,
+    *,
+    limit: int,
 ) -> bytes:
     """
     Return the verified bytes of one block, in private memory.
@@ -103,13 +105,14 @@ def read_block(
         size: Bytes of the block, uncompressed, as the signed part says.
         digest: SHA-256 of those bytes.
         part: Name of the block, for the error.
+        limit: Largest block accepted, in bytes, uncompressed.
 
     Raises:
-        TooLargeError: The block is larger than ``MAX_BLOCK``.
+        TooLargeError: The block is larger than *limit*.
         BlockDamagedError: Its bytes are not those that were signed.
     """
-    if size > MAX_BLOCK:
-        raise TooLargeError(source.name, part, size, MAX_BLOCK)
+    if size > limit:
+        raise TooLargeError(source.name, part, size, limit)
     stored = placement.stored_size
     if placement.offset + stored > bound:
         raise BlockDamagedError(
@@ -189,10 +192,17 @@ def write_record_block(columns: Columns, table: PayloadTable) -> bytes:
 
 
 def read_record_block(
-    data: bytes, source: str, part: str, rows: int
+    data: bytes, source: str, part: str, rows: int, first: str
 ) -> tuple[Columns, PayloadTable]:
     """
     Return the columns of a verified block, unread, and its payload table.
+
+    Args:
+        data: The block.
+        source: Name of the bundle, for errors.
+        part: Name of the block, for errors.
+        rows: Number of its records, as the statement says.
+        first: Key of the first of them, as the statement says.
 
     Raises:
         BlockDamagedError: The block is not laid out as `write_record_block` does.
@@ -205,18 +215,23 @@ def read_record_block(
         good = (
             found == rows
             and 1 <= rows <= MAX_BLOCK_ROWS
-            and "key" in columns
             and all(type(each) is bytes for each in columns.values())
             and _are_sizes(numbers)
+            and len(set(numbers)) == len(numbers)
             and _are_sizes(sizes)
             and type(digests) is bytes
             and len(digests) == DIGEST_SIZE * len(sizes) == DIGEST_SIZE * len(numbers)
         )
+        keys = Columns(rows, columns, source)["key"]
     except (KeyError, TypeError, AttributeError):
-        good = False
+        good, keys = False, []
     if not good:
         raise BlockDamagedError(
             source, part, "another layout", f"rows ({rows}), columns, payloads"
+        )
+    if keys[0] != first or set(map(type, keys)) != {str}:
+        raise BlockDamagedError(
+            source, part, "other keys", f"a text each, the first of them {first!a:.80}"
         )
     table = PayloadTable(
         tuple(numbers),

@@ -144,6 +144,8 @@ def _hint(data: bytes) -> str:
     """Say what a foreign file probably is, and what to do with it."""
     if not data:
         return "the file was never written; save it again"
+    if MAGIC.startswith(data):
+        return "it was cut; fetch it again"
     if data[:4] in (b"\x89OWB", b"\x09OWB"):
         return "it was damaged by a transfer in text mode; fetch it again as binary"
     if data[:8] == b"\0" * 7 + b"\x01" or data[4:12] == b"\0" * 7 + b"\x01":

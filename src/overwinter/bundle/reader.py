@@ -6,14 +6,13 @@ A damaged segment is refused and a damaged block quarantined, by name; what is
 sound beside them is read. Layout: ``schema/FORMAT.md``.
 """
 
-from bisect import bisect_right
 from collections.abc import Iterator
 from functools import cached_property
 from types import TracebackType
 
 import attrs
 
-from ..codec import Columns, unpack
+from ..codec import Columns
 from ..environment import Environment
 from ..errors import (
     BlockDamagedError,
@@ -22,7 +21,8 @@ from ..errors import (
     TooNewError,
 )
 from ..files import Buffer, FileSource, PathLike, Source, source_of
-from ..schema import read_schema
+from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK
+from ..schema import Schema, read_schema
 from ..schema.model import InvalidSchemaError
 from ..trust import Signature, valid_signers
 from .blocks import (
@@ -35,6 +35,7 @@ from .blocks import (
 from .prefix import PREFIX, read_prefix
 from .segment import BlockStamp, Foot, KindStamp, Statement, read_parts
 from .trailer import SegmentEntry, read_trailer
+from .unpacking import check_spans, read_payloads, read_spans
 
 __all__ = ["Bundle", "RecordBlock", "Rows", "Segment"]
 
@@ -48,9 +49,9 @@ class Bundle:
 
     Attributes:
         header: What the file requires, and who wrote it.
+        trailer: Where the segments lie.
         segments: The sound segments.
         refused: For each other segment its number and the error that names why.
-        recovery: Empty, or what was wrong at the end of the file.
 
     Raises:
         NotFoundError: There is no such file.
@@ -62,26 +63,34 @@ class Bundle:
     def __init__(self, target: PathLike | Buffer | Source) -> None:
         self.source = source_of(target)
         self._owned = self.source is not target
+        segments, self.refused = [], list[tuple[int, Exception]]()
         try:
             self.header = read_prefix(self.source)
-            start = PREFIX.size + self.header.size
-            trailer = read_trailer(self.source, start)
+            self.trailer = read_trailer(self.source, self.start)
+            for number, entry in enumerate(self.trailer.segments):
+                try:
+                    segments.append(Segment(self.source, entry, number))
+                except (FormatError, TooNewError) as error:
+                    self.refused.append((number, error))
         except BaseException:
             self.close()
             raise
-        self.entries, self.recovery = trailer.segments, trailer.recovery
-        segments, self.refused = [], list[tuple[int, Exception]]()
-        for number, entry in enumerate(trailer.segments):
-            try:
-                segments.append(Segment(self.source, entry, number))
-            except (FormatError, TooNewError) as error:
-                self.refused.append((number, error))
         self.segments = tuple(segments)
 
     @property
     def name(self) -> str:
         """Path of the file, or what stands for it."""
         return self.source.name
+
+    @property
+    def start(self) -> int:
+        """End of the header: the first segment may begin here."""
+        return PREFIX.size + self.header.size
+
+    @property
+    def recovery(self) -> str:
+        """Empty, or what was wrong at the end of the file."""
+        return self.trailer.recovery
 
     def close(self) -> None:
         """Close what this bundle opened itself."""
@@ -170,7 +179,7 @@ class Segment:
         """Return one record block's verified bytes."""
         stamp = self.statement.blocks[number]
         part = f"{self.part}, record block {number}"
-        return self._read(number, stamp.size, stamp.digest, part)
+        return self._read(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
 
     def read_payload_block(self, number: int, size: int, digest: bytes) -> bytes:
         """
@@ -196,12 +205,15 @@ class Segment:
             return BlockDamagedError(
                 self.source.name, part, "a number", f"one below {total}"
             )
+        index = len(self.statement.blocks) + number
         try:
-            return self._read(len(self.statement.blocks) + number, size, digest, part)
+            return self._read(index, size, digest, part, MAX_BLOCK)
         except FormatError as error:
             return error
 
-    def _read(self, index: int, size: int, digest: bytes, part: str) -> bytes:
+    def _read(
+        self, index: int, size: int, digest: bytes, part: str, limit: int
+    ) -> bytes:
         return read_block(
             self.source,
             self.entry.offset,
@@ -210,6 +222,7 @@ class Segment:
             size,
             digest,
             part,
+            limit=limit,
         )
 
 
@@ -243,14 +256,23 @@ class RecordBlock:
         number = self.stamp.environment
         return None if number is None else self.segment.statement.environments[number]
 
+    @cached_property
+    def schema(self) -> Schema | None:
+        """
+        The schema that the segment carries.
+
+        ``None`` where it is in a later schema language: such a kind stays opaque,
+        and its payloads stand as references.
+        """
+        try:
+            return read_schema(self.kind.schema, self.part)
+        except InvalidSchemaError:
+            return None
+
     @property
     def payload_names(self) -> frozenset[str]:
         """The payload fields, by the schema that the segment carries."""
-        try:
-            return read_schema(self.kind.schema, self.part).payload_names
-        except InvalidSchemaError:
-            # A later schema language: such a kind stays opaque.
-            return frozenset()
+        return self.schema.payload_names if self.schema else frozenset()
 
     def read_columns(self) -> tuple[Columns, PayloadTable]:
         """
@@ -264,6 +286,7 @@ class RecordBlock:
             self.segment.source.name,
             self.part,
             self.stamp.rows,
+            self.stamp.first,
         )
 
     def read(self) -> Rows:
@@ -275,76 +298,23 @@ class RecordBlock:
                 A damaged payload only takes its own rows along, in ``faults``.
         """
         columns, table = self.read_columns()
-        faults: dict[int, FormatError] = {}
-        payloads = {
-            name: self._payloads(columns, table, name, faults)
-            for name in self.payload_names
+        spans = {
+            name: read_spans(columns, name, self.part)
+            for name in sorted(self.payload_names)
             if name in columns
         }
-        return Rows(columns.replaced({**columns.items_unread(), **payloads}), faults)
-
-    def _payloads(
-        self,
-        columns: Columns,
-        table: PayloadTable,
-        name: str,
-        faults: dict[int, FormatError],
-    ) -> list[bytes | None]:
-        offsets, sizes = self._references(columns, name)
-        ends = table.ends
-        found: list[bytes | None] = []
-        for row, (offset, size) in enumerate(zip(offsets, sizes, strict=True)):
-            if offset is None or size is None:
-                found.append(None)
-                continue
-            try:
-                found.append(self._payload(table, ends, offset, size))
-            except FormatError as error:
-                faults[row] = error
-                found.append(None)
-        return found
-
-    def _references(
-        self, columns: Columns, name: str
-    ) -> tuple[list[int | None], list[int | None]]:
-        part = f"{self.part}, column {name!r}"
-        plain = unpack(columns.encoded(name), self.segment.source.name, part)
-        good = (
-            isinstance(plain, dict)
-            and plain.keys() == {"offset", "size"}
-            and all(
-                type(column) is list
-                and len(column) == columns.rows
-                and all(v is None or (type(v) is int and v >= 0) for v in column)
-                for column in plain.values()
-            )
-        )
-        if not good:
-            raise BlockDamagedError(
-                self.segment.source.name, part, "another layout", "offset and size"
-            )
-        return plain["offset"], plain["size"]
-
-    def _payload(
-        self, table: PayloadTable, ends: list[int], offset: int, size: int
-    ) -> bytes:
-        if size == 0:
-            return b""
-        if not ends or offset + size > ends[-1]:
-            raise BlockDamagedError(
-                self.segment.source.name,
+        if self.schema is not None:
+            check_spans(
+                table,
+                spans.values(),
+                self.stamp.payload_size,
+                columns.source,
                 self.part,
-                f"a payload that ends at {offset + size:,}",
-                f"at most {ends[-1] if ends else 0:,}",
             )
-        pieces = []
-        index = bisect_right(ends, offset)
-        while size > 0:
-            block = self.segment.read_payload_block(
-                table.blocks[index], table.sizes[index], table.digests[index]
-            )
-            at = offset - (ends[index] - table.sizes[index])
-            piece = block[at : at + size]
-            pieces.append(piece)
-            offset, size, index = offset + len(piece), size - len(piece), index + 1
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        faults: dict[int, FormatError] = {}
+        read_block = self.segment.read_payload_block
+        payloads = {
+            name: read_payloads(read_block, table, column, faults)
+            for name, column in spans.items()
+        }
+        return Rows(columns.replaced({**columns.items_unread(), **payloads}), faults)

@@ -4,6 +4,7 @@ A segment's own words: its foot, its statement and the signatures over that.
 Layout: ``schema/FORMAT.md``, "Foot", "Statement", "Signatures".
 """
 
+import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
@@ -36,6 +37,7 @@ MAGIC = b"\x89OWS\r\n\x1a\n"
 FOOT = struct.Struct("<8sH6sQQQII32s12sI")
 SEGMENT_VERSION = 1
 STATEMENT = "overwinter.segment/1"
+_LATER_STATEMENT = re.compile(r"overwinter\.segment/([1-9][0-9]{0,8})")
 
 
 # --- foot -------------------------------------------------------------------
@@ -182,12 +184,10 @@ def read_statement(data: bytes, foot: Foot, source: str, part: str) -> Statement
     shape.check(plain, dict, "a map")
     kind = plain.get("type")
     if kind != STATEMENT:
-        if isinstance(kind, str) and kind.startswith("overwinter.segment/"):
-            number = kind.rpartition("/")[2]
-            raise TooNewError(
-                source, "statement version", int(number) if number.isdigit() else 0, 1
-            )
-        raise SegmentDamagedError(source, part, f"type {kind!r}", repr(STATEMENT))
+        later = _LATER_STATEMENT.fullmatch(kind) if isinstance(kind, str) else None
+        if later is not None:
+            raise TooNewError(source, "statement version", int(later[1]), 1)
+        raise SegmentDamagedError(source, part, f"type {_shown(kind)}", repr(STATEMENT))
 
     kinds = tuple(shape.kind(each) for each in shape.list_of(plain, "kinds"))
     environments = tuple(
@@ -225,7 +225,15 @@ class _Shape:
         value: Any = plain.get(name)
         negative = isinstance(value, int) and value < 0
         if type(value) is not kind or negative:
-            raise self.fail(f"{name} {value!r:.60}", f"{name} of type {kind.__name__}")
+            raise self.fail(
+                f"{name} {_shown(value)}", f"{name} of type {kind.__name__}"
+            )
+        return value
+
+    def version(self, plain: Mapping[str, Any], name: str) -> int:
+        value: int = self.get(plain, name, int)
+        if not value:
+            raise self.fail(f"{name} 0", f"{name} from 1")
         return value
 
     def list_of(self, plain: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -243,9 +251,9 @@ class _Shape:
     def kind(self, plain: Mapping[str, Any]) -> KindStamp:
         return KindStamp(
             self.get(plain, "kind", str),
-            self.get(plain, "version", int),
+            self.version(plain, "version"),
             self.digest(plain, "fingerprint"),
-            self.get(plain, "oldest_reader", int),
+            self.version(plain, "oldest_reader"),
             self.get(plain, "schema", dict),
         )
 
@@ -275,6 +283,13 @@ class _Shape:
         if stamp.kind >= n_kinds or not known:
             raise self.fail("a block of no such kind or environment", "one listed")
         return stamp
+
+
+def _shown(value: Any) -> str:
+    # Never the repr of a container: a forger can nest one past Python's stack.
+    if isinstance(value, list | dict):
+        return f"of type {type(value).__name__}"
+    return f"{value!r:.60}"
 
 
 # --- signatures -------------------------------------------------------------

@@ -7,6 +7,7 @@ Layout: ``schema/FORMAT.md``, "Trailer".
 import struct
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 
 import attrs
 
@@ -20,6 +21,7 @@ __all__ = [
     "HEAD",
     "SegmentEntry",
     "Trailer",
+    "is_old_trailer",
     "read_trailer",
     "write_trailer",
 ]
@@ -48,10 +50,14 @@ class Trailer:
     """
     The segments of a file, in order.
 
-    ``recovery`` is empty, or says what was wrong at the end of the file.
+    Attributes:
+        segments: Where they lie.
+        offset: Where the trailer's first copy lies; all segments are before it.
+        recovery: Empty, or what was wrong at the end of the file.
     """
 
     segments: tuple[SegmentEntry, ...]
+    offset: int
     recovery: str = ""
 
 
@@ -87,22 +93,41 @@ def read_trailer(source: Source, start: int) -> Trailer:
             recovery = "the second copy of the trailer is missing; nothing is lost"
         elif _copy_that_ends_at(source, source.size - size, start) != found:
             recovery = "the first copy of the trailer is damaged; nothing is lost"
-        return Trailer(segments, recovery)
+        return Trailer(segments, offset, recovery)
     return _recover(source, start)
+
+
+def is_old_trailer(source: Source, start: int, offset: int, end: int) -> bool:
+    """
+    Return whether both copies of a trailer lie from *offset* to *end*, whole.
+
+    Args:
+        source: The bundle.
+        start: End of its header.
+        offset: First byte of what should be a pair, in bytes from the start.
+        end: First byte behind it.
+    """
+    second = _copy_that_ends_at(source, end, start)
+    if second is None:
+        return False
+    first = _copy_that_ends_at(source, end - second[1], start)
+    return first == second and second[0] == offset
 
 
 def _recover(source: Source, start: int) -> Trailer:
     """Search backwards for the last complete copy, and say what it means."""
-    lowest = max(start, source.size - MAX_RECOVERY_SCAN)
+    counted = _Counted(source)
     position = source.size
-    while position > lowest:
-        begin = max(lowest, position - _SCAN_STEP)
+    while position > start and counted.n_read < MAX_RECOVERY_SCAN:
+        begin = max(start, position - _SCAN_STEP)
         # The overlap finds an end that straddles two steps.
-        window = source.read(begin, min(position + len(END), source.size) - begin)
+        window = counted.read(begin, min(position + len(END), source.size) - begin)
         at = window.rfind(END)
-        while at >= 0:
+        # A forger can write an end every eight bytes: what it costs to look at
+        # them counts too.
+        while at >= 0 and counted.n_read < MAX_RECOVERY_SCAN:
             end = begin + at + len(END)
-            found = _copy_that_ends_at(source, end, start)
+            found = _copy_that_ends_at(counted, end, start)
             if found is not None:
                 offset, size, segments = found
                 behind = source.size - (offset + 2 * size)
@@ -110,7 +135,9 @@ def _recover(source: Source, start: int) -> Trailer:
                 if behind > 0:
                     what = f"{behind:,} bytes behind it are an append that was torn"
                 return Trailer(
-                    segments, f"the last complete trailer ends at {end:,}; {what}"
+                    segments,
+                    offset,
+                    f"the last complete trailer ends at {end:,}; {what}",
                 )
             at = window.rfind(END, 0, at)
         position = begin
@@ -122,6 +149,19 @@ def _recover(source: Source, start: int) -> Trailer:
     )
 
 
+class _Counted:
+    """A source that knows how much was read of it."""
+
+    def __init__(self, source: Source) -> None:
+        self.name, self.size = source.name, source.size
+        self.n_read = 0
+        self._source = source
+
+    def read(self, offset: int, size: int) -> bytes:
+        self.n_read += size
+        return self._source.read(offset, size)
+
+
 def _copy_that_ends_at(
     source: Source, end: int, start: int
 ) -> tuple[int, int, tuple[SegmentEntry, ...]] | None:
@@ -130,30 +170,40 @@ def _copy_that_ends_at(
         return None
     begin = max(start, end - _WINDOW)
     data = source.read(begin, end - begin)
+    if len(data) != end - begin:
+        # Another process took a torn append back after we had asked for the size.
+        return None
     size, crc, magic = FOOT.unpack(data[-FOOT.size :])
     count, rest = divmod(size - HEAD.size - FOOT.size, ENTRY.size)
     if magic != END or rest or not count >= 0 or size > end - start:
+        return None
+    whole = size <= len(data)
+    head = data[-size:] if whole else source.read(end - size, HEAD.size)
+    magic, offset, stated, zero = HEAD.unpack_from(head)
+    # A copy knows where its pair begins, so bytes of a payload that look like a
+    # trailer are only one by a forger's hand, and signatures hold against him.
+    mine = offset in (end - size, end - 2 * size)
+    if magic != MAGIC or stated != count or zero or not mine:
         return None
     if count > MAX_SEGMENTS:
         raise TooLargeError(
             source.name, "trailer", size, HEAD.size + ENTRY.size * MAX_SEGMENTS
         )
-    copy = data[-size:] if size <= len(data) else source.read(end - size, size)
+    copy = head if whole else source.read(end - size, size)
     if zlib.crc32(copy[:-12]) != crc:
-        return None
-    head, offset, stated, zero = HEAD.unpack_from(copy)
-    if head != MAGIC or stated != count or zero:
-        return None
-    # A copy knows where its pair begins, so bytes of a payload that look like a
-    # trailer are only one by a forger's hand, and signatures hold against him.
-    if offset not in (end - size, end - 2 * size):
         return None
     segments = tuple(
         SegmentEntry(*ENTRY.unpack_from(copy, HEAD.size + ENTRY.size * index))
         for index in range(count)
     )
-    if any(
-        each.offset < start or each.offset + each.size > offset for each in segments
-    ):
+    if not _lie_apart(segments, start, offset):
         return None
     return offset, size, segments
+
+
+def _lie_apart(segments: Sequence[SegmentEntry], start: int, end: int) -> bool:
+    """Return whether *segments* lie between *start* and *end* without overlap."""
+    # One that is listed a million times would be read a million times.
+    spans = sorted((each.offset, each.offset + each.size) for each in segments)
+    bounds = [(start, start), *spans, (end, end)]
+    return all(before[1] <= after[0] for before, after in pairwise(bounds))

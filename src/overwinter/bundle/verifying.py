@@ -9,10 +9,12 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..codec import unpack
+from ..codec import Columns, unpack
 from ..errors import FormatError, VersionError
 from ..trust import public_text
+from .blocks import PayloadTable
 from .reader import Bundle, RecordBlock, Segment
+from .trailer import SegmentEntry, is_old_trailer
 
 __all__ = ["QUARANTINED", "REFUSED", "TAIL_IGNORED", "Finding", "verify"]
 
@@ -41,10 +43,28 @@ def verify(bundle: Bundle) -> Iterator[Finding]:
     """
     if bundle.recovery:
         yield Finding(TAIL_IGNORED, "end of file", bundle.recovery)
+    yield from _verify_between(bundle)
     for number, error in bundle.refused:
         yield Finding(REFUSED, f"segment {number}", str(error))
     for segment in bundle.segments:
         yield from _verify_segment(segment)
+
+
+def _verify_between(bundle: Bundle) -> Iterator[Finding]:
+    """Between the segments lie the trailers of earlier appends, and nothing else."""
+    position = bundle.start
+    end = SegmentEntry(bundle.trailer.offset, 0, b"")
+    for entry in sorted([*bundle.trailer.segments, end], key=lambda each: each.offset):
+        if position != entry.offset and not is_old_trailer(
+            bundle.source, bundle.start, position, entry.offset
+        ):
+            reason = (
+                f"{entry.offset - position:,} bytes that belong to no segment and are "
+                f"no old trailer: an append that was torn, or damage to that trailer; "
+                f"no segment that is listed lost anything by it"
+            )
+            yield Finding(TAIL_IGNORED, f"bytes from {position:,}", reason)
+        position = entry.offset + entry.size
 
 
 def _verify_segment(segment: Segment) -> Iterator[Finding]:
@@ -77,12 +97,11 @@ def _verify_block(block: RecordBlock, used: set[int]) -> Iterator[Finding]:
         used.update(table.blocks)
         rows = block.read()
         keys = rows.columns["key"]
-        for name in columns:
-            # Payloads stand as references; every other column is a list.
-            if name in block.payload_names:
-                unpack(columns.encoded(name), columns.source, f"column {name!r}")
-            else:
-                columns[name]
+        if block.schema is None:
+            _verify_opaque(block.segment, columns, table)
+        else:
+            # With its payloads, each column is a list of one value for each row.
+            dict(rows.columns)
     except (FormatError, VersionError) as error:
         yield Finding(
             QUARANTINED, block.part, str(error), kind, (f"{block.stamp.first} …",)
@@ -93,3 +112,11 @@ def _verify_block(block: RecordBlock, used: set[int]) -> Iterator[Finding]:
         by_reason.setdefault(str(fault), []).append(str(keys[row]))
     for reason, damaged in by_reason.items():
         yield Finding(QUARANTINED, block.part, reason, kind, tuple(damaged))
+
+
+def _verify_opaque(segment: Segment, columns: Columns, table: PayloadTable) -> None:
+    """Read what cannot be taken apart here: all the same it must be whole."""
+    for name in columns:
+        unpack(columns.encoded(name), columns.source, f"column {name!r}")
+    for each in zip(table.blocks, table.sizes, table.digests, strict=True):
+        segment.read_payload_block(*each)

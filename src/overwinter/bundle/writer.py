@@ -15,18 +15,21 @@ import attrs
 
 from ..codec import Columns, pack
 from ..environment import Environment
+from ..errors import FormatError, VersionError, WrongShapeError
 from ..files import Source, write_all
-from ..trust import SigningKey
+from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
+from ..trust import SigningKey, valid_signers
 from .blocks import Placement, compress, digest_of, write_record_block
 from .identity import record_digest
 from .packing import PayloadPacker
-from .prefix import Header, read_prefix, write_prefix
+from .prefix import PREFIX, Header, read_prefix, write_prefix
 from .segment import (
     FOOT,
     BlockStamp,
     Foot,
     KindStamp,
     Statement,
+    read_parts,
     write_foot,
     write_signatures,
 )
@@ -40,6 +43,9 @@ BLOCK_ROWS = 2048
 # What one record block's payloads may add up to, so that who reads by block
 # holds a bounded part of the bundle.
 BLOCK_PAYLOADS = 32 * 2**20
+# What one record block's other fields may add up to, encoded; the rest is room for
+# the references to payloads.
+RECORD_FIELDS = MAX_RECORD_BLOCK // 2
 # Record blocks are written in runs, so that listing keys reads few ranges.
 RECORD_RUN = 4 * 2**20
 
@@ -47,7 +53,7 @@ RECORD_RUN = 4 * 2**20
 @attrs.frozen
 class Records:
     """
-    Records of one kind and one environment, to be written.
+    Records of one kind and one environment, to be written; one for each in a segment.
 
     Args:
         stamp: Kind, version and schema.
@@ -85,6 +91,9 @@ def write_bundle(
         writer: Name and version of the program, for the header.
         key: Signs the segment; without it nobody will populate from it.
         level: zstd level, 0 to store.
+
+    Raises:
+        WrongShapeError: A record is larger than readers accept.
     """
     prefix = write_prefix(Header(writer))
     write_all(file, [prefix])
@@ -113,24 +122,39 @@ def append_segment(
         level: zstd level, 0 to store.
 
     Returns:
-        Where the segment lies; ``None`` where the bundle holds it already, in
-        which case the caller cuts the file back.
+        Where the segment lies; ``None`` where the bundle holds it already, whole
+        and signed by *key*, in which case the caller cuts the file back.
 
     Raises:
         FormatError: The bundle has no sound prefix or trailer.
         UnknownFeatureError: It must not be written by this release.
+        WrongShapeError: A record is larger than readers accept.
     """
     header = read_prefix(source)
     header.check_writable(source.name)
-    start = 32 + header.size
-    known = read_trailer(source, start).segments
+    known = read_trailer(source, PREFIX.size + header.size).segments
     segment = _SegmentWriter(file, level).write(records, key)
-    if any(entry.digest == segment.digest for entry in known):
+    if any(_is_held(source, entry, segment.digest, key) for entry in known):
         return None
     entry = SegmentEntry(source.size, segment.segment_size, segment.digest)
     end = source.size + segment.segment_size
     write_all(file, [write_trailer([*known, entry], end)])
     return entry
+
+
+def _is_held(
+    source: Source, entry: SegmentEntry, digest: bytes, key: SigningKey | None
+) -> bool:
+    """Return whether *entry* is the segment of this name, usable by who has *key*."""
+    if entry.digest != digest:
+        return False
+    try:
+        parts = read_parts(source, entry.offset, entry.size, "segment")
+    except (FormatError, VersionError):
+        return False
+    foot, _, words, signatures = parts
+    signed = key is None or key.public in valid_signers(words, signatures)
+    return signed and foot.digest == digest
 
 
 class _SegmentWriter:
@@ -140,7 +164,7 @@ class _SegmentWriter:
         self._file, self._level = file, level
         self._position = 0
         self._payloads = PayloadPacker(self._store)
-        self._run: list[tuple[int, bytes, int]] = []
+        self._run: list[tuple[bytes, int]] = []
         self._run_size = 0
         self._stamps: list[BlockStamp] = []
         self._placements: list[Placement] = []
@@ -187,37 +211,59 @@ class _SegmentWriter:
         return foot
 
     def _write_group(self, group: Records, kind: int, environment: int | None) -> None:
-        order = _order(group)
-        for rows in _split(group, order):
-            columns = {
-                name: [column[row] for row in rows]
-                for name, column in group.columns.items()
-            }
-            table, references, payload_size = self._payloads.write(
-                {name: columns[name] for name in sorted(group.payload_names)}
-            )
-            data = write_record_block(
-                Columns(len(rows), {**columns, **references}), table
-            )
-            self._stamps.append(
-                BlockStamp(
-                    kind=kind,
-                    environment=environment,
-                    first=columns["key"][0],
-                    rows=len(rows),
-                    size=len(data),
-                    digest=digest_of(data),
-                    payload_size=payload_size,
+        for rows in _split(group, _order(group)):
+            self._write_rows(group, rows, kind, environment)
+
+    def _write_rows(
+        self, group: Records, rows: list[int], kind: int, environment: int | None
+    ) -> None:
+        columns = {
+            name: pack([column[row] for row in rows])
+            for name, column in group.columns.items()
+            if name not in group.payload_names
+        }
+        payloads = {
+            name: [group.columns[name][row] for row in rows]
+            for name in sorted(group.payload_names)
+        }
+        size = sum(map(len, columns.values()))
+        if size > RECORD_FIELDS and len(rows) > 1:
+            middle = len(rows) // 2
+            self._write_rows(group, rows[:middle], kind, environment)
+            self._write_rows(group, rows[middle:], kind, environment)
+            return
+        first = group.columns["key"][rows[0]]
+        total = sum(len(each or b"") for column in payloads.values() for each in column)
+        for what, found, most in (
+            ("fields", size, RECORD_FIELDS),
+            ("payloads", total, MAX_PAYLOADS),
+        ):
+            if found > most:
+                fault = f"{first!a:.80}: expected at most {most:,} bytes of {what}"
+                raise WrongShapeError(
+                    f"saving {group.stamp.kind}", (f"{fault}, got {found:,}",)
                 )
+
+        table, references, payload_size = self._payloads.write(payloads)
+        data = write_record_block(Columns(len(rows), {**columns, **references}), table)
+        self._stamps.append(
+            BlockStamp(
+                kind=kind,
+                environment=environment,
+                first=first,
+                rows=len(rows),
+                size=len(data),
+                digest=digest_of(data),
+                payload_size=payload_size,
             )
-            stored, codec = compress(data, self._level)
-            self._run.append((len(self._stamps) - 1, stored, codec))
-            self._run_size += len(stored)
-            if self._run_size >= RECORD_RUN:
-                self._flush_run()
+        )
+        self._run.append(compress(data, self._level))
+        self._run_size += len(self._run[-1][0])
+        if self._run_size >= RECORD_RUN:
+            self._flush_run()
 
     def _flush_run(self) -> None:
-        for _, stored, codec in self._run:
+        for stored, codec in self._run:
             self._placements.append(Placement(self._position, len(stored), codec))
             self._position += write_all(self._file, [stored])
         self._run, self._run_size = [], 0

@@ -1,0 +1,195 @@
+"""Appending loses nothing: not twice, not torn, not at once with another process."""
+
+import io
+import subprocess
+import sys
+
+import pytest
+from bundles import (
+    KEY,
+    appended,
+    built,
+    delivered,
+    environ_of_child,
+    flipped,
+    plans,
+    regions,
+    sample,
+    tiles,
+)
+
+from overwinter.bundle import Bundle, append_segment, verify
+from overwinter.errors import DamagedError, NoTrailerError, TooNewError
+from overwinter.files import BytesSource
+from overwinter.trust import SigningKey
+
+OTHER_KEY = SigningKey(bytes(32))
+
+
+def keys_of(data):
+    """Return the keys of everything that is delivered, in order."""
+    return [key for _, (_, key, _) in delivered(Bundle(data))]
+
+
+def test_an_append_leaves_every_byte_where_it_was():
+    """The old file is the beginning of the new one."""
+    first = sample()
+    second = appended(first, plans(("e", b"5")))
+    third = appended(second, tiles(("f", b"6")), level=3)
+
+    assert third.startswith(second)
+    assert second.startswith(first)
+    assert keys_of(third) == ["a", "b", "c", "d", "e", "f"]
+    assert list(verify(Bundle(third))) == []
+
+
+def test_a_segment_that_is_there_is_not_appended_again():
+    """Saving the same artifacts at every start does not grow a bundle for ever."""
+    records = plans(("e", b"5"), ("f", b"6"))
+    data = appended(sample(), records)
+
+    assert appended(data, records) == data
+    assert appended(data, records, level=3) == data
+    assert appended(data, plans(("f", b"6"), ("e", b"5"))) == data
+    assert appended(data, records, key=None) == data
+
+
+def test_a_segment_that_another_signed_is_appended_with_our_signature():
+    """Else who saved it here could not populate from what they saved."""
+    records = plans(("e", b"5"))
+    data = built(records, key=OTHER_KEY)
+    both = appended(data, records)
+
+    assert [segment.signers for segment in Bundle(both).segments] == [
+        (OTHER_KEY.public,),
+        (KEY.public,),
+    ]
+    assert len({segment.name for segment in Bundle(both).segments}) == 1
+    assert appended(both, records) == both
+    assert appended(both, records, key=OTHER_KEY) == both
+    assert list(verify(Bundle(both))) == []
+
+
+@pytest.mark.parametrize("part", ["foot 0", "statement 0", "signatures 0"])
+def test_a_segment_that_is_there_and_refused_is_appended_again(part):
+    """Saving again is what heals a bundle whose segment was damaged."""
+    records = plans(("e", b"5"))
+    data = built(records)
+    damaged = flipped(data, regions(data)[part].start + 20, 0)
+    healed = appended(damaged, records)
+
+    assert keys_of(damaged) == []
+    assert keys_of(healed) == ["e"]
+
+
+def test_a_bundle_of_many_appends_lists_each_of_them():
+    """The trailer repeats the list; the order is that of the appends."""
+    data = built(plans(("000", b"0")))
+    for number in range(1, 40):
+        data = appended(data, plans((f"{number:03d}", b"%d" % number)))
+
+    assert keys_of(data) == [f"{number:03d}" for number in range(40)]
+    assert list(verify(Bundle(data))) == []
+
+
+@pytest.mark.parametrize("n_written", [1, 50, 300, 500, 560])
+def test_a_torn_append_is_told_and_appended_behind(n_written):
+    """The file reads as before, says so, and takes the next append."""
+    data = sample()
+    torn = appended(data, plans(("lost", b"torn away")))[: len(data) + n_written]
+    bundle = Bundle(torn)
+
+    assert f"{n_written} bytes behind it are an append that was torn" in bundle.recovery
+    assert keys_of(torn) == ["a", "b", "c", "d"]
+
+    mended = appended(torn, plans(("later", b"5")))
+    assert mended.startswith(torn)
+    assert Bundle(mended).recovery == ""
+    assert keys_of(mended) == ["a", "b", "c", "d", "later"]
+
+    again = appended(mended, plans(("lost", b"torn away")))
+    assert keys_of(again) == ["a", "b", "c", "d", "later", "lost"]
+
+
+def test_an_append_behind_a_damaged_copy_needs_no_mending():
+    """One copy of the last trailer is enough to know what the next must list."""
+    data = sample()
+    for name in ("first copy", "second copy"):
+        damaged = flipped(data, regions(data)[name].start + 20, 5)
+        assert "nothing is lost" in Bundle(damaged).recovery
+        assert keys_of(appended(damaged, plans(("e", b"5")))) == list("abcde")
+
+
+def test_nothing_is_appended_to_what_is_no_bundle():
+    """A file without header or trailer is left to whoever knows what it is."""
+    data = sample()
+    for damaged, error, words in (
+        (data[:1000], NoTrailerError, "found none in 1,000 bytes"),
+        (flipped(data, 40, 0), DamagedError, "header: found CRC-32"),
+    ):
+        file = io.BytesIO(damaged)
+        with pytest.raises(error, match=words):
+            append_segment(file, BytesSource(damaged), [plans(("e", b""))], key=KEY)
+        assert file.getvalue() == damaged
+
+
+def test_a_later_segment_stays_when_one_is_appended():
+    """It is listed and carried, though nobody here can read it."""
+    from forging import Forgery, file_of
+    from test_later_versions import with_foot_version
+
+    later = file_of(with_foot_version(Forgery().segment(), 2))
+    bundle = Bundle(appended(later, plans(("e", b"5"))))
+
+    assert [type(error) for _, error in bundle.refused] == [TooNewError]
+    assert [segment.number for segment in bundle.segments] == [1]
+
+
+APPENDER = """
+import sys
+from bundles import KEY, plans
+from overwinter import files
+from overwinter.bundle import append_segment
+
+path, name = sys.argv[1:]
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(20):
+    with files.appending(path) as file:
+        source = files.FileSource(path)
+        records = plans((f"{name}-{number:02d}", name.encode() * number))
+        append_segment(file, source, [records], key=KEY)
+        source.close()
+"""
+
+
+def test_two_processes_that_append_at_once_lose_nothing(tmp_path):
+    """Forty appends by two processes are forty segments, each of them whole."""
+    path = tmp_path / "bundle.owb"
+    path.write_bytes(built(plans(("first", b""))))
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", APPENDER, str(path), name],
+            env=environ_of_child(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("one", "two")
+    ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+
+    with Bundle(path) as bundle:
+        assert list(verify(bundle)) == []
+        found = sorted(key for _, (_, key, _) in delivered(bundle))
+    assert found == sorted(
+        ["first", *(f"{name}-{n:02d}" for name in ("one", "two") for n in range(20))]
+    )
