@@ -20,7 +20,7 @@ from ..info import CacheInfo
 from ..save import save as _save
 from ..save import save_to_bytes
 from . import populating
-from .draining import drain
+from .draining import Drained, drain
 from .facts import environment
 
 __all__ = ["load", "load_cache_artifacts", "save", "save_cache_artifacts"]
@@ -43,8 +43,9 @@ def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
         FormatError: What is at *path* is no bundle, or damaged at its end.
     """
     drained = drain()
-    info = _save(path, drained.artifacts, environment=environment(), replace=replace)
-    info.problems += drained.problems
+    facts = environment(drained.problems)
+    info = _save(path, drained.artifacts, environment=facts, replace=replace)
+    _report(info, drained)
     return info
 
 
@@ -75,9 +76,9 @@ def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
         ``torch.compiler.save_cache_artifacts``.
     """
     drained = drain()
-    saved = save_to_bytes(drained.artifacts, environment=environment())
-    if saved is not None:
-        saved[1].problems += drained.problems
+    facts = environment(drained.problems)
+    saved = save_to_bytes(drained.artifacts, environment=facts)
+    _report(saved[1] if saved else CacheInfo(), drained)
     return saved
 
 
@@ -101,3 +102,9 @@ def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
         log.warning("%s", error)
         return None
     return populating.load(serialized_artifacts, strict=False)
+
+
+def _report(info: CacheInfo, drained: Drained) -> None:
+    info.problems += drained.problems
+    for problem in drained.problems:
+        log.warning("%s", problem)

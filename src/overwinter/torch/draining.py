@@ -6,15 +6,19 @@ torch keeps for the life of the process: three times the payload at the peak and
 twice for good. The list itself holds the same bytes, so that is what we read.
 """
 
+from collections.abc import Iterable
+
 import attrs
 
 from ..artifact import CacheArtifact, CacheArtifactFactory
 from ..errors import KindError, OverwinterError
 from .megacache import read_megacache
 from .natives import natives
-from .versions import is_known
+from .versions import is_known, private_parts
 
 __all__ = ["Drained", "drain"]
+
+Entry = tuple[str, str, bytes]  # kind, key, content
 
 
 @attrs.frozen
@@ -27,10 +31,17 @@ class Drained:
 
 def drain() -> Drained:
     """Return the artifacts of this process's torch, native libraries included."""
-    entries = _from_list() if is_known() else _from_blob()
+    problems: list[str] = []
+    entries: list[Entry] | None = None
+    if is_known():
+        with private_parts(problems, "read its list", "its own save must do"):
+            entries = _from_list(problems)
+    if entries is None:
+        with private_parts(problems, "read what it saved", "nothing is saved"):
+            entries = _from_blob()
+
     artifacts: list[CacheArtifact] = []
-    problems = []
-    for kind, key, content in entries:
+    for kind, key, content in _latest(entries or []):
         try:
             artifact = CacheArtifactFactory.create(kind, key, content)
             artifact.check_key(key)
@@ -44,26 +55,29 @@ def drain() -> Drained:
         else:
             artifacts.append(artifact)
     if artifacts:
-        artifacts += natives()
+        artifacts += natives(problems)
     return Drained(artifacts, problems)
 
 
-def _from_list() -> list[tuple[str, str, bytes]]:
+def _from_list(problems: list[str]) -> list[Entry]:
     import torch
     from torch._dynamo.convert_frame import compile_lock
     from torch.compiler._cache import CacheArtifactManager
 
     with compile_lock:
         if torch._dynamo.config.caching_precompile:
-            from torch._dynamo.precompile_context import PrecompileContext
+            with private_parts(
+                problems, "finish its precompiled functions", "they are compiled again"
+            ):
+                from torch._dynamo.precompile_context import PrecompileContext
 
-            PrecompileContext.save_to_dynamo_cache()
+                PrecompileContext.save_to_dynamo_cache()
         # What was seen, not what is new: a save before ours empties the latter.
         seen = list(CacheArtifactManager._seen_artifacts)
     return [(each.type(), each.key, each.content) for each in seen]
 
 
-def _from_blob() -> list[tuple[str, str, bytes]]:
+def _from_blob() -> list[Entry]:
     import torch
 
     saved = torch.compiler.save_cache_artifacts()
@@ -71,3 +85,22 @@ def _from_blob() -> list[tuple[str, str, bytes]]:
         return []
     blob = read_megacache(saved[0], source="torch.compiler.save_cache_artifacts()")
     return [(each.kind, each.key, each.content) for each in blob.entries]
+
+
+def _latest(entries: list[Entry]) -> Iterable[Entry]:
+    """
+    Return *entries* without those that a later one replaced in torch's cache.
+
+    Torch lists a job's code state anew each time that it learned something.
+    """
+    kept: dict[object, Entry] = {}
+    for entry in entries:
+        kind, key, _ = entry
+        kept[(kind, key) if _has_one_place(kind) else entry] = entry
+    return kept.values()
+
+
+def _has_one_place(kind: str) -> bool:
+    if kind not in CacheArtifactFactory.kinds():
+        return False
+    return CacheArtifactFactory.kind(kind).schema.cardinality == "one"

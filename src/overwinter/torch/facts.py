@@ -5,48 +5,68 @@ What this torch adds to the environment of its artifacts.
 import os
 
 from ..environment import Environment, capture
+from .versions import private_parts
 
 __all__ = ["environment"]
 
+Facts = dict[str, str | list[str]]
 
-def environment(*, compiler: bool = True) -> Environment:
+
+def environment(problems: list[str], *, compared: bool = False) -> Environment:
     """
     Return this machine's environment with torch's facts in it.
 
     Args:
-        compiler: Ask the C++ compiler for its version. No rule compares it, so
-            a load need not start a process for it.
+        problems: Takes a line for a fact that this torch does not give.
+        compared: Only what some kind's rules compare. The rest costs a process or
+            a device's start, which a load need not pay.
     """
     import torch
-    from torch._inductor.codecache import torch_key
 
-    facts: dict[str, str | list[str]] = {
+    facts: Facts = {
         "torch_version": str(torch.__version__),
         "torch_prefix": os.path.dirname(os.path.abspath(torch.__file__)),
-        "torch_key": torch_key().hex(),
     }
-    if compiler and (version := _compiler_version()):
-        facts["compiler"] = version
-    if torch.cuda.is_available():
-        major, minor = torch.cuda.get_device_capability()
-        facts["device_name"] = torch.cuda.get_device_name()
-        facts["device_capability"] = f"{major}.{minor}"
-    if torch.version.cuda:
-        facts["cuda_version"] = torch.version.cuda
-    if torch.version.hip:
-        facts["hip_version"] = torch.version.hip
+    with private_parts(
+        problems, "ask for the hash of its sources", "other builds are not told apart"
+    ):
+        from torch._inductor.codecache import torch_key
+
+        facts["torch_key"] = torch_key().hex()
+    if not compared:
+        with private_parts(
+            problems, "ask for compiler and device", "the bundle does not name them"
+        ):
+            facts |= _compiler()
+            facts |= _device()
     return capture(facts)
 
 
-def _compiler_version() -> str:
+def _compiler() -> Facts:
     from torch._inductor.cpp_builder import get_compiler_version_info, get_cpp_compiler
 
     try:
         # Both are cached in torch: whoever compiled has asked already.
         text = get_compiler_version_info(get_cpp_compiler())
-    except Exception:  # torch raises its own, of several modules, without compiler
-        return ""
-    lines = [
-        line for line in text.replace(";", "\n").splitlines() if " version " in line
-    ]
-    return lines[0].strip() if lines else ""
+    except RuntimeError:  # InvalidCxxCompiler: there is none, and nobody needed it
+        return {}
+    lines = text.split("_")  # torch puts it for each end of a line
+    return next(
+        ({"compiler": line.strip()} for line in lines if " version " in line), {}
+    )
+
+
+def _device() -> Facts:
+    import torch
+
+    facts: Facts = {}
+    if torch.version.cuda:
+        facts["cuda_version"] = torch.version.cuda
+    if torch.version.hip:
+        facts["hip_version"] = torch.version.hip
+    # Asking would start the device in a process that has not used it.
+    if torch.cuda.is_initialized():
+        major, minor = torch.cuda.get_device_capability()
+        facts["device_name"] = torch.cuda.get_device_name()
+        facts["device_capability"] = f"{major}.{minor}"
+    return facts

@@ -1,0 +1,126 @@
+"""
+One cold compile of a tiny model, shared by all tests that need a real torch.
+
+No module of these tests imports torch before a test runs: without torch they are
+collected, and left out by their marker.
+"""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from compilers import LOG_VARIABLE, steps, write_compiler
+
+JOB = Path(__file__).with_name("job.py")
+
+
+@attrs.frozen
+class Job:
+    """A process that has ended: its results by step, and what it left behind."""
+
+    results: dict[str, Any]
+    steps: Counter[str]  # of the compiler, by purpose
+    cache: Path
+    temporary: Path
+
+    def __getitem__(self, step: str) -> Any:
+        return self.results[step]
+
+
+@attrs.frozen
+class Cold:
+    """A job that began with nothing, and all that it saved."""
+
+    job: Job
+    bundle: Path
+    blob: Path  # torch's Mega-Cache
+
+
+@pytest.fixture(scope="session")
+def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the file of a key that all jobs share: each has a home of its own."""
+    path = tmp_path_factory.mktemp("key") / "signing.key"
+    secret = base64.b64encode(bytes(range(32))).decode()
+    path.write_text(f"overwinter-secret-key-ed25519:{secret}\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, signing_key: Path
+) -> Callable[..., Job]:
+    """Return a function that runs a job with an empty home, TMPDIR and cache."""
+    compiler = tmp_path_factory.mktemp("compiler") / "bin"
+    write_compiler(compiler)
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TORCH", "OVERWINTER_"))
+    }
+
+    def run_job(*wanted: str) -> Job:
+        own = tmp_path_factory.mktemp("job")
+        for name in ("home", "tmp"):
+            (own / name).mkdir()
+        done = subprocess.run(
+            [sys.executable, JOB, own / "report.json", *wanted],
+            env={
+                **clean,
+                "PATH": f"{compiler}{os.pathsep}{os.environ['PATH']}",
+                "CXX": "g++",
+                LOG_VARIABLE: str(own / "compiler.log"),
+                "HOME": str(own / "home"),
+                "TMPDIR": str(own / "tmp"),
+                "TORCHINDUCTOR_CACHE_DIR": str(own / "cache"),
+                "OVERWINTER_SIGNING_KEY": str(signing_key),
+            },
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        results = json.loads((own / "report.json").read_text())
+        return Job(results, steps(own / "compiler.log"), own / "cache", own / "tmp")
+
+    return run_job
+
+
+@pytest.fixture(scope="session")
+def cold(run: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> Cold:
+    """Return the one cold start: a bundle and torch's blob of the same artifacts."""
+    saved = tmp_path_factory.mktemp("saved")
+    bundle, blob = saved / "model.owb", saved / "model.mega-cache"
+    job = run("compile", f"torch-save={blob}", f"save={bundle}")
+    return Cold(job, bundle, blob)
+
+
+@pytest.fixture(autouse=True)
+def shared_key(home: Path, signing_key: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this process sign with, and trust, the key of the jobs."""
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(signing_key))
+
+
+@pytest.fixture
+def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """
+    Return torch's ``record_artifact``, for a test whose torch recorded nothing yet.
+
+    What overwinter changes in torch is undone afterwards.
+    """
+    from torch._inductor import codecache
+    from torch.compiler._cache import CacheArtifactManager
+
+    for name in ("_precompile_header", "_worker_compile_cpp"):
+        monkeypatch.setattr(codecache, name, getattr(codecache, name))
+    CacheArtifactManager._ensure_cache_artifacts_registered()
+    with CacheArtifactManager.with_fresh_cache():
+        yield CacheArtifactManager.record_artifact

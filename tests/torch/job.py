@@ -1,0 +1,131 @@
+"""
+A job: what a user's process does with torch and overwinter, step by step.
+
+    python job.py REPORT load=model.owb compile save=model.owb
+
+Each step's result goes into REPORT, as JSON under the step's name.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch._dynamo.utils import counters
+
+import overwinter.torch
+from overwinter.torch import versions
+
+
+def unknown_torch(_: str) -> None:
+    """Have a torch that this release does not know."""
+    versions._KNOWN = frozenset()
+
+
+def build_separate(_: str) -> None:
+    """Have torch build a wrapper in C++, and each kernel in two parts."""
+    torch._inductor.config.cpp_wrapper = True
+    torch._inductor.config.cpp_wrapper_build_separate = True
+
+
+def load(path: str) -> dict[str, Any]:
+    """Load a bundle; report what it says, and what was unpickled meanwhile."""
+    with unpickled() as names:
+        info = overwinter.torch.load(path)
+    return {**info.as_dict(), "unpickled": names}
+
+
+def torch_load(path: str) -> dict[str, Any]:
+    """Load torch's blob with torch's function."""
+    with unpickled() as names:
+        info = torch.compiler.load_cache_artifacts(Path(path).read_bytes())
+    assert info is not None
+    return {"artifacts": dict(info.artifacts), "unpickled": names}
+
+
+def compile_(_: str) -> dict[str, Any]:
+    """Compile a tiny model; report its outputs, and what torch's caches did."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(
+        torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)
+    )
+    batch = torch.randn(3, 8)
+    result = torch.compile(model)(batch).softmax(-1)
+    result.square().sum().backward()
+    tensors = [result.detach(), *(each.grad for each in model.parameters())]
+    return {
+        "outputs": [
+            hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in tensors
+        ],
+        "graphs": {
+            outcome: counters["aot_autograd"][f"autograd_cache_{outcome}"]
+            + counters["inductor"][f"fxgraph_cache_{outcome}"]
+            for outcome in ("hit", "miss", "bypass")
+        },
+    }
+
+
+def plant(name: str) -> None:
+    """Put a library into the cache directory that this process does not use."""
+    path = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"somebody else's")
+
+
+def save(path: str) -> dict[str, Any]:
+    """Save a bundle; report what it says."""
+    return overwinter.torch.save(path).as_dict()
+
+
+def torch_save(path: str) -> dict[str, Any]:
+    """Save torch's blob with torch's function."""
+    saved = torch.compiler.save_cache_artifacts()
+    assert saved is not None
+    Path(path).write_bytes(saved[0])
+    return {"artifacts": dict(saved[1].artifacts)}
+
+
+STEPS: dict[str, Callable[[str], Any]] = {
+    "unknown-torch": unknown_torch,
+    "build-separate": build_separate,
+    "load": load,
+    "torch-load": torch_load,
+    "compile": compile_,
+    "plant": plant,
+    "save": save,
+    "torch-save": torch_save,
+}
+
+_heard: list[str] | None = None
+
+
+@contextlib.contextmanager
+def unpickled() -> Iterator[list[str]]:
+    """Give a list that takes the name of everything a pickle asks for meanwhile."""
+    global _heard
+    _heard = names = []
+    try:
+        yield names
+    finally:
+        _heard = None
+
+
+def hear(event: str, arguments: tuple[Any, ...]) -> None:
+    """Note what an unpickler looks up; a hook of the interpreter stays for good."""
+    if event == "pickle.find_class" and _heard is not None:
+        _heard.append(".".join(map(str, arguments)))
+
+
+if __name__ == "__main__":
+    sys.addaudithook(hear)
+    _, report, *steps = sys.argv
+    results = {}
+    for step in steps:
+        name, _, argument = step.partition("=")
+        results[name] = STEPS[name](argument)
+    Path(report).write_text(json.dumps(results))
