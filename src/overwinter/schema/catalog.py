@@ -7,7 +7,8 @@ import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from .model import InvalidSchemaError, Schema, read_schema
+from .model import REQUIRED, InvalidSchemaError, Schema, read_schema
+from .validation import fits
 
 __all__ = ["Catalog"]
 
@@ -76,4 +77,8 @@ def _load(file: Traversable, name: str, kind: str) -> Schema:
     stated = f"{schema.kind} version {schema.version}"
     if (schema.kind, f"v{schema.version}.json") != (kind, file.name):
         raise InvalidSchemaError(name, "kind, version", stated, "those of its path")
+    for index, field in enumerate(schema.fields):
+        if field.default is not REQUIRED and not fits(field.type, field.default):
+            found, path = repr(field.default), f"fields[{index}].default"
+            raise InvalidSchemaError(name, path, found, f"a value of {field.type}")
     return schema

@@ -101,9 +101,17 @@ def _default(field: "attrs.Attribute[Any]") -> Any:
     return list(default) if isinstance(default, tuple) else default
 
 
-def _same(found: tuple[Any, Any], wanted: tuple[Any, Any]) -> bool:
+def _same(found: Any, wanted: Any) -> bool:
     # 1 == True == 1.0 in Python; in a schema they are three defaults.
-    return found == wanted and type(found[1]) is type(wanted[1])
+    if type(found) is not type(wanted):
+        return False
+    if isinstance(found, list | tuple):
+        return len(found) == len(wanted) and all(map(_same, found, wanted))
+    if isinstance(found, dict):
+        return found.keys() == wanted.keys() and all(
+            _same(found[name], wanted[name]) for name in found
+        )
+    return bool(found == wanted)
 
 
 def _line(name: str, kind: Type | str, default: Any) -> str:

@@ -8,12 +8,14 @@ the contract; the attrs class of today is only compared with it.
 import hashlib
 import json
 import re
+import reprlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 
 from ..errors import SchemaError
+from ..limits import MAX_DEPTH
 
 __all__ = [
     "SCALARS",
@@ -33,6 +35,9 @@ SCALARS = (
 )  # opaque: any plain value, carried and never interpreted
 
 MANY, ONE = "many", "one"
+
+# Types nest no deeper, so that values which fit them can be written.
+_MAX_TYPE_DEPTH = MAX_DEPTH // 2
 
 _KIND = re.compile(r"[a-z][a-z0-9_]*(/[a-z][a-z0-9_]*)?")
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -92,6 +97,8 @@ class OptionalOf:
     def __str__(self) -> str:
         return f"optional<{self.item}>"
 
+
+T = TypeVar("T")
 
 Type = Scalar | ListOf | MapOf | OptionalOf
 
@@ -178,7 +185,7 @@ def read_schema(plain: Any, source: str = "<memory>") -> Schema:
         source: The file's name, for errors.
 
     Raises:
-        InvalidSchemaError: A key, type or default that has no place in a schema.
+        InvalidSchemaError: A key, a value or a type that has no place in a schema.
     """
     reader = _Reader(source)
     reader.expect_keys(
@@ -189,14 +196,14 @@ def read_schema(plain: Any, source: str = "<memory>") -> Schema:
     )
     kind, version = plain["kind"], plain["version"]
     if type(kind) is not str or not _KIND.fullmatch(kind):
-        reader.refuse("kind", repr(kind), "a lower-case name, or org/name")
+        reader.refuse("kind", _shown(kind), "a lower-case name, or org/name")
     if type(version) is not int or version < 1:
-        reader.refuse("version", repr(version), "an integer from 1")
+        reader.refuse("version", _shown(version), "an integer from 1")
     if plain["cardinality"] not in (MANY, ONE):
-        reader.refuse("cardinality", repr(plain["cardinality"]), "'many' or 'one'")
+        reader.refuse("cardinality", _shown(plain["cardinality"]), "'many' or 'one'")
 
     if type(plain["fields"]) is not list:
-        reader.refuse("fields", repr(plain["fields"]), "a list of fields")
+        reader.refuse("fields", _shown(plain["fields"]), "a list of fields")
     fields = tuple(
         reader.field(each, f"fields[{index}]")
         for index, each in enumerate(plain["fields"])
@@ -208,9 +215,9 @@ def read_schema(plain: Any, source: str = "<memory>") -> Schema:
         version=version,
         cardinality=plain["cardinality"],
         fields=fields,
-        reserved_ids=tuple(reserved.get("ids", ())),
-        reserved_names=tuple(reserved.get("names", ())),
-        doc=plain.get("doc", ""),
+        reserved_ids=reader.list_of(reserved, "ids", int),
+        reserved_names=reader.list_of(reserved, "names", str),
+        doc=reader.doc(plain, "doc"),
         source=source,
     )
     reader.expect_unique(schema)
@@ -230,11 +237,28 @@ class _Reader:
         self, value: Any, path: str, required: set[str], optional: set[str]
     ) -> None:
         if not isinstance(value, Mapping):
-            self.refuse(path, repr(value), "a map")
+            self.refuse(path, _shown(value), "a map")
         if missing := required - value.keys():
             self.refuse(path, f"no {min(missing)!r}", "it to be there")
         if extra := value.keys() - required - optional:
-            self.refuse(path, repr(min(extra)), f"only {sorted(required | optional)}")
+            shown = min(map(_shown, extra))
+            self.refuse(path, shown, f"only {sorted(required | optional)}")
+
+    def doc(self, plain: Mapping[str, Any], path: str) -> str:
+        doc = plain.get("doc", "")
+        if type(doc) is not str:
+            self.refuse(path, _shown(doc), "text")
+        return str(doc)
+
+    def list_of(
+        self, reserved: Mapping[str, Any], name: str, kind: type[T]
+    ) -> tuple[T, ...]:
+        values = reserved.get(name, [])
+        if type(values) is not list or not set(map(type, values)) <= {kind}:
+            self.refuse(
+                f"reserved.{name}", _shown(values), f"a list of {kind.__name__}"
+            )
+        return tuple(values)
 
     def expect_unique(self, schema: Schema) -> None:
         seen_ids, seen_names = set(schema.reserved_ids), set(schema.reserved_names)
@@ -253,27 +277,35 @@ class _Reader:
         self.expect_keys(plain, path, {"id", "name", "type"}, {"default", "doc"})
         number, name = plain["id"], plain["name"]
         if type(number) is not int or number < 1:
-            self.refuse(f"{path}.id", repr(number), "an integer from 1")
+            self.refuse(f"{path}.id", _shown(number), "an integer from 1")
         if type(name) is not str or not _NAME.fullmatch(name):
-            self.refuse(f"{path}.name", repr(name), "a lower-case name")
+            self.refuse(f"{path}.name", _shown(name), "a lower-case name")
         return Field(
             id=number,
             name=name,
-            type=self.type(plain["type"], f"{path}.type"),
+            type=self.type(plain["type"], f"{path}.type", 0),
             default=plain.get("default", REQUIRED),
-            doc=plain.get("doc", ""),
+            doc=self.doc(plain, f"{path}.doc"),
         )
 
-    def type(self, plain: Any, path: str) -> Type:
+    def type(self, plain: Any, path: str, depth: int) -> Type:
+        if depth > _MAX_TYPE_DEPTH:
+            self.refuse(path, "more levels", f"at most {_MAX_TYPE_DEPTH}")
         if isinstance(plain, str) and plain in SCALARS:
             return Scalar(plain)
         if isinstance(plain, Mapping) and len(plain) == 1:
             ((name, item),) = plain.items()
             if name in _COMPOSITES:
-                return _COMPOSITES[name](self.type(item, f"{path}.{name}"))
+                return _COMPOSITES[name](self.type(item, f"{path}.{name}", depth + 1))
         expected = f"one of {', '.join([*SCALARS, *_COMPOSITES])}"
-        self.refuse(path, repr(plain), expected)
+        self.refuse(path, _shown(plain), expected)
         raise AssertionError("unreachable")
+
+
+# What a bundle brings may be of any size and depth; an error shows its beginning.
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 80
+_shown = _short.repr
 
 
 def _field_as_plain(field: Field, docs: bool) -> dict[str, Any]:

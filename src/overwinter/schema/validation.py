@@ -13,7 +13,7 @@ from typing import Any
 from ..limits import MAX_DEPTH, MAX_FAULTS, MAX_KEY
 from .model import ListOf, MapOf, OptionalOf, Scalar, Schema, Type
 
-__all__ = ["find_faults"]
+__all__ = ["find_faults", "fits"]
 
 _TYPES: dict[str, frozenset[type]] = {
     "null": frozenset([type(None)]),
@@ -66,6 +66,11 @@ def find_faults(
     return faults
 
 
+def fits(kind: Type, value: Any) -> bool:
+    """Return whether one plain *value* is of the type *kind*."""
+    return _fault(kind, value, "", 0) is None
+
+
 def _fits(kind: Type, column: list[Any]) -> bool:
     """Return whether a whole column fits; ``False`` may also mean: look closer."""
     if isinstance(kind, OptionalOf):
@@ -77,11 +82,19 @@ def _fits(kind: Type, column: list[Any]) -> bool:
     if isinstance(kind, MapOf):
         if not set(map(type, column)) <= {dict}:
             return False
-        keys = {type(key) for items in column for key in items}
+        keys = [key for items in column for key in items]
         values = [value for items in column for value in items.values()]
-        return keys <= {str} and _fits(kind.item, values)
+        return (
+            set(map(type, keys)) <= {str}
+            and _is_unicode(keys)
+            and _fits(kind.item, values)
+        )
     if kind.name == "opaque":
-        return set(map(type, column)) <= _PLAIN and _no_wide_integer(column)
+        return (
+            set(map(type, column)) <= _PLAIN
+            and _no_wide_integer(column)
+            and _is_unicode([each for each in column if type(each) is str])
+        )
     if not set(map(type, column)) <= _TYPES[kind.name]:
         return False
     if kind.name in _RANGES and column:
@@ -118,7 +131,8 @@ def _key_fault(value: str, path: str) -> str | None:
 
 def _fault(kind: Type, value: Any, path: str, depth: int) -> str | None:
     """Return the first thing in *value* that does not fit, or ``None``."""
-    if depth > MAX_DEPTH:
+    # A list or map must leave a level for what is in it, as `codec.pack` counts.
+    if depth + (type(value) in (list, dict)) > MAX_DEPTH:
         return f"{path}: expected at most {MAX_DEPTH} levels, got more"
     if isinstance(kind, OptionalOf):
         return None if value is None else _fault(kind.item, value, path, depth)
