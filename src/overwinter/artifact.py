@@ -6,8 +6,10 @@ class says where the entry goes; its schema file says what is written.
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
+from types import NoneType
 from typing import Any, ClassVar, TypeVar
 
 import attrs
@@ -16,9 +18,12 @@ from .bundle import KindStamp
 from .bundle.identity import record_digest
 from .codec import columns_of, objects_of
 from .environment import Rule
-from .errors import KindError, WrongShapeError
+from .errors import KindError, StoreError, WrongShapeError
+from .files import create_once, make_directory
+from .limits import MAX_FAULTS
 from .migration import Steps
 from .schema import Catalog, Schema, check_class, find_faults
+from .schema.model import ONE, ListOf, OptionalOf
 
 __all__ = ["CacheArtifact", "CacheArtifactFactory", "CacheEntry", "Kind"]
 
@@ -52,6 +57,7 @@ class CacheArtifact:
 
     - ``schema_package``, ``migrations_package``: where its schema files and steps
       are, as ``<kind>/v<N>.json`` and ``<kind>/v<N>_to_v<N+1>.py``;
+    - ``caches``: what finds the directory of each cache that it writes into;
     - ``populate_after``: kinds that must be in their caches before this one;
     - ``environment_rules``: fields of the environment that matter to it.
     """
@@ -61,6 +67,7 @@ class CacheArtifact:
 
     schema_package: ClassVar[str] = "overwinter_schema"
     migrations_package: ClassVar[str] = "overwinter_migrations"
+    caches: ClassVar[Mapping[str, Callable[[], str]]] = {}
     populate_after: ClassVar[tuple[str, ...]] = ()
     environment_rules: ClassVar[Mapping[str, Rule]] = {}
 
@@ -114,6 +121,26 @@ class CacheArtifact:
         """
         raise NotImplementedError("a kind knows its cache")
 
+    def populate_cache(self) -> None:
+        """
+        Put this artifact alone into its live cache; what is there already stays.
+
+        `CacheArtifactManager.populate_caches` puts in many, each after those that
+        it needs.
+
+        Raises:
+            KeyGrammarError: The key is none of this kind.
+            StoreError: The cache has no directory here, or cannot be written.
+        """
+        entry = self.cache_entry()
+        if entry.cache not in self.caches:
+            raise StoreError(
+                entry.cache, "find this cache's directory", "its kind does not say"
+            )
+        target = Path(self.caches[entry.cache]()) / entry.path
+        make_directory(target.parent)
+        create_once(target, entry.content, mode=entry.mode)
+
     def preference(self) -> tuple[Any, ...]:
         """
         Return what decides between two artifacts of one key: smaller wins.
@@ -124,6 +151,9 @@ class CacheArtifact:
 
 
 ArtifactClass = TypeVar("ArtifactClass", bound="type[CacheArtifact]")
+
+
+_LISTS: tuple[type, ...] = (list, tuple)
 
 
 class Kind:
@@ -164,11 +194,12 @@ class Kind:
         Raises:
             WrongShapeError: A value does not fit the schema; nothing is coerced.
         """
+        self._check_lists(artifacts)
         columns = columns_of(self.cls, artifacts)
         faults = find_faults(self.schema, columns)
         if faults:
-            listed = tuple(fault for row in faults.values() for fault in row)
-            raise WrongShapeError(f"saving {self.name}", listed)
+            listed = [fault for row in faults.values() for fault in row]
+            raise WrongShapeError(f"saving {self.name}", tuple(listed[:MAX_FAULTS]))
         return columns
 
     def build(self, columns: Mapping[str, list[Any]]) -> list[CacheArtifact]:
@@ -181,20 +212,60 @@ class Kind:
         record = {name: column[0] for name, column in columns.items()}
         return record_digest(record, self.schema.payload_names)
 
-    def winners(self, artifacts: Iterable[CacheArtifact]) -> list[CacheArtifact]:
+    def winning_columns(
+        self, artifacts: Sequence[CacheArtifact]
+    ) -> dict[str, list[Any]]:
         """
-        Return *artifacts* without equal ones, and one for each key where the
-        kind's cache has one destination for a key.
+        Return *artifacts* as validated columns, without equal ones, and one for
+        each key where the kind's cache has one destination for a key.
+
+        Raises:
+            WrongShapeError: A value does not fit the schema.
         """
+        columns = self.columns(artifacts)
+        by_key: dict[str, list[int]] = {}
+        for row, key in enumerate(columns["key"]):
+            by_key.setdefault(key, []).append(row)
+        if len(by_key) == len(artifacts):
+            return columns
+        chosen: list[int] = []
+        for rows in by_key.values():
+            # Only for variants of one key is the digest worth its cost.
+            chosen += self._winners(rows, artifacts) if len(rows) > 1 else rows
+        return {
+            name: [column[row] for row in chosen] for name, column in columns.items()
+        }
+
+    def _winners(
+        self, rows: list[int], artifacts: Sequence[CacheArtifact]
+    ) -> list[int]:
+        """Return those of *rows*, all of one key, that are kept, the best first."""
         ranked = sorted(
-            ((each.key, each.preference(), self.digest(each)), each)
-            for each in artifacts
+            (artifacts[row].preference(), self.digest(artifacts[row]), row)
+            for row in rows
         )
-        chosen: dict[object, CacheArtifact] = {}
-        for (key, _, digest), artifact in ranked:
-            identity = key if self.schema.cardinality == "one" else (key, digest)
-            chosen.setdefault(identity, artifact)
-        return list(chosen.values())
+        if self.schema.cardinality == ONE:
+            return [ranked[0][2]]
+        distinct: dict[bytes, int] = {}
+        for _, digest, row in ranked:
+            distinct.setdefault(digest, row)
+        return list(distinct.values())
+
+    def _check_lists(self, artifacts: Sequence[CacheArtifact]) -> None:
+        """Refuse text where a list belongs: cattrs would take it apart."""
+        for field in self.schema.fields:
+            kind, allowed = field.type, _LISTS
+            if isinstance(kind, OptionalOf):
+                kind, allowed = kind.item, (*_LISTS, NoneType)
+            if not isinstance(kind, ListOf):
+                continue
+            for row, artifact in enumerate(artifacts):
+                value = getattr(artifact, field.name)
+                if type(value) not in allowed:
+                    path = f"{self.name}[{row}].{field.name}"
+                    found = f"{type(value).__name__} {value!a:.60}"
+                    fault = f"{path}: expected {field.type}, got {found}"
+                    raise WrongShapeError(f"saving {self.name}", (fault,))
 
 
 class CacheArtifactFactory:
@@ -222,7 +293,7 @@ class CacheArtifactFactory:
             if kind.name in cls._kinds:
                 other = cls._kinds[kind.name].cls.__qualname__
                 raise KindError(
-                    kind.name, f"is registered already, by {other}", tuple(cls._kinds)
+                    kind.name, f"is registered already, by {other}", cls.kinds()
                 )
             cls._kinds[kind.name] = kind
         return artifact_cls

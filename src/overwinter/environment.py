@@ -20,6 +20,9 @@ from functools import cache
 
 import attrs
 
+from .errors import StoreError
+from .files import read_text
+
 __all__ = [
     "CONTAINED",
     "EXACT",
@@ -73,7 +76,7 @@ def misfit(
                 return f"{field}: not recorded with the artifact, so not safe here"
             continue
         if rule.contained:
-            missing = sorted(set(needs) - set(has or ()))
+            missing = sorted(_entries(needs) - _entries(has))
             if missing:
                 return f"{field}: needs {' '.join(missing)}, which this machine lacks"
         elif needs != has:
@@ -140,6 +143,7 @@ _NO_INSTRUCTIONS = re.compile(
         split_lock_detect bus_lock_detect tsx_.* rtm_always_abort spec_ctrl.*
         intel_stibp swapgs .*_bug debug_swap constant_.* art xsaves? amx_lbr
         virt_ssbd amd_.* cppc clzero irperf xsaveerptr hle_.* ibhf lbr.* pconfig
+        x2avic v_spec_ctrl brs perfmon_v2 smba bmec fsrc fzrm tdx_guest
         """.split()
     )
 )
@@ -167,9 +171,8 @@ def _cpuinfo() -> str:
     if sys.platform != "linux":
         return ""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
+        return read_text("/proc/cpuinfo")
+    except StoreError:
         return ""
 
 
@@ -185,6 +188,10 @@ def _darwin_flags() -> list[str]:
         )
         if value.strip() == "1"
     )
+
+
+def _entries(value: str | list[str] | None) -> set[str]:
+    return set(value.split() if isinstance(value, str) else value or ())
 
 
 def _shown(value: str | list[str] | None) -> str:

@@ -23,9 +23,11 @@ __all__ = [
     "Source",
     "appending",
     "create_once",
+    "creating",
     "make_directory",
     "publish",
     "read_small",
+    "read_text",
     "remove_tree",
     "replacing",
     "source_of",
@@ -54,8 +56,8 @@ class BytesSource:
     """Bytes in memory as a source."""
 
     def __init__(self, data: Buffer, name: str = "<bytes>") -> None:
-        self.name, self.size = name, len(data)
         self._data = memoryview(data).cast("B")
+        self.name, self.size = name, len(self._data)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return a private copy of *size* bytes from *offset*."""
@@ -77,7 +79,9 @@ class FileSource:
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
         with _told(self.name, "open it"):
-            self._fd = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
+            # Without O_NONBLOCK, opening a named pipe waits for its writer.
+            flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+            self._fd = os.open(self.name, flags)
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
@@ -131,6 +135,24 @@ def read_small(path: PathLike, limit: int) -> bytes:
         source.close()
 
 
+def read_text(path: PathLike) -> str:
+    """
+    Return the text of a file of the system, such as ``/proc/cpuinfo``.
+
+    Such a file has no size until it is read; what is no UTF-8 is replaced.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It cannot be read.
+    """
+    name = os.fspath(path)
+    with (
+        _told(name, "read it"),
+        open(name, encoding="utf-8", errors="replace") as file,
+    ):
+        return file.read()
+
+
 # --- whole files ------------------------------------------------------------
 
 
@@ -157,6 +179,31 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
 
 
 @contextlib.contextmanager
+def creating(path: PathLike) -> Iterator[IO[bytes]]:
+    """
+    Give a file to write; on success it becomes *path*, durably, at once.
+
+    Raises:
+        FileExistsError: Something is at *path*, or appeared there in the
+            meantime; it is left as it is.
+        StoreError: It could not be written, synced or named.
+    """
+    target = Path(path)
+    there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+    if os.path.lexists(target):
+        raise there
+    temporary = _temporary_name(target)
+    with _told(str(target), "write it"), _removed(temporary):
+        with _open_exclusive(temporary, 0o666) as file:
+            yield file
+            os.fsync(file.fileno())
+        published = publish(temporary, target)
+        sync_directory(target.parent)
+    if not published:
+        raise there
+
+
+@contextlib.contextmanager
 def appending(path: PathLike) -> Iterator[IO[bytes]]:
     """
     Give the file at *path* to append to, locked against other appenders.
@@ -169,8 +216,7 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         StoreError: It could not be locked, written or synced.
     """
     name = os.fspath(path)
-    with _told(name, "append to it"), open(name, "r+b", buffering=0) as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with _told(name, "append to it"), _open_locked(name) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             yield file
@@ -181,12 +227,17 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
 
 
 def write_private(path: PathLike, data: Buffer, *, mode: int = 0o600) -> None:
-    """Write *data* to a new file at *path*; the caller owns its directory."""
+    """
+    Write *data* to a new file at *path*; the caller owns its directory.
+
+    Args:
+        path: Nothing may be there.
+        data: The file's bytes.
+        mode: Its permission bits; the umask of the process applies.
+    """
     name = os.fspath(path)
     with _told(name, "write it"), _open_exclusive(Path(name), mode) as file:
-        file.write(data)
-        # The umask has taken bits away that the caller asked for.
-        os.fchmod(file.fileno(), mode)
+        write_all(file, [data])
 
 
 def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
@@ -200,8 +251,7 @@ def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
     temporary = _temporary_name(target)
     with _told(str(target), "create it"), _removed(temporary):
         with _open_exclusive(temporary, mode) as file:
-            file.write(data)
-            file.flush()
+            write_all(file, [data])
             os.fsync(file.fileno())
         created = publish(temporary, target)
         sync_directory(target.parent)
@@ -222,7 +272,7 @@ def publish(temporary: PathLike, target: PathLike) -> bool:
             return False
         except OSError as error:
             # File systems without hard links: a rename, and a look before it.
-            if error.errno not in (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            if error.errno not in _NO_LINKS:
                 raise
             if os.path.lexists(target):
                 return False
@@ -230,6 +280,9 @@ def publish(temporary: PathLike, target: PathLike) -> bool:
             return True
         os.unlink(temporary)
         return True
+
+
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 
 # --- directories ------------------------------------------------------------
@@ -284,12 +337,23 @@ def write_all(file: IO[bytes], chunks: Iterable[Buffer]) -> int:
 
 
 def _temporary_name(target: Path) -> Path:
-    return target.parent / f".{target.name[:100]}.{os.getpid()}-{secrets.token_hex(6)}"
+    return target.parent / f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def _open_exclusive(path: Path, mode: int) -> IO[bytes]:
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.fdopen(os.open(path, flags, mode), "w+b", buffering=0)
+
+
+@contextlib.contextmanager
+def _open_locked(name: str) -> Iterator[IO[bytes]]:
+    while True:
+        with open(name, "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            # While we waited, another file may have taken the name.
+            if os.path.samestat(os.fstat(file.fileno()), os.stat(name)):
+                yield file
+                return
 
 
 @contextlib.contextmanager

@@ -89,7 +89,7 @@ class CacheInfo:
 
     def empty(self) -> bool:
         """Return whether no artifact was saved, loaded or populated."""
-        return not self.artifacts
+        return not any(self.artifacts.values())
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole report as plain values; the layout is versioned."""

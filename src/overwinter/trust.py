@@ -127,10 +127,10 @@ def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
     the file ``overwinter/signing.key`` in the XDG data directory, mode 0600.
 
     Raises:
-        TrustError: What was found there is no key.
-        StoreError: The key can neither be read nor made.
+        TrustError: What was found there, or given, is no key.
+        StoreError: This machine's key can neither be read nor made.
     """
-    given = environ.get(KEY_VARIABLE, "")
+    given = environ.get(KEY_VARIABLE, "").strip()
     if given.startswith(_PREFIX):
         return _read_key(given, KEY_VARIABLE)
     path = Path(given) if given else _default_path(environ)
@@ -138,7 +138,19 @@ def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
         seed = os.urandom(32)
         # Of two processes that start at once, one creates; both read its key.
         create_once(path, f"{_PREFIX}{base64.b64encode(seed).decode()}\n".encode())
-    text = read_small(path, limit=4096).decode("utf-8", "replace")
+    try:
+        text = read_small(path, limit=4096).decode("utf-8", "replace")
+    except (StoreError, ValueError) as error:
+        if not given:
+            raise
+        # Never show what was given: it may be a key whose beginning was cut off.
+        found = error.reason if isinstance(error, StoreError) else "no path"
+        raise TrustError(
+            KEY_VARIABLE,
+            f"{len(given)} characters that are no key and no file to read ({found})",
+            f"the path of a key file, or {_PREFIX!r} and 32 bytes in base64",
+            f"mend {KEY_VARIABLE}, or unset it and this machine's own key is used",
+        ) from None
     return _read_key(text, os.fspath(path))
 
 

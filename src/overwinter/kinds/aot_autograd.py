@@ -10,7 +10,7 @@ import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
 from ..schema import Payload
-from .torchinductor import CACHE, PICKLE_RULES, check, content_name
+from .torchinductor import CACHE, CACHES, PICKLE_RULES, check, content_name
 
 __all__ = ["AOTAutogradArtifact"]
 
@@ -24,6 +24,7 @@ class AOTAutogradArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    caches = CACHES
     # An entry names the graphs of Inductor that it needs.
     populate_after = ("inductor",)
     environment_rules = PICKLE_RULES

@@ -15,7 +15,7 @@ import attrs
 from ..artifact import CacheArtifact, CacheEntry
 from ..environment import EXACT
 from ..errors import WrongShapeError
-from .torchinductor import CACHE, check
+from .torchinductor import CACHE, CACHES, check
 
 __all__ = ["AutotuneArtifact"]
 
@@ -48,6 +48,7 @@ class AutotuneArtifact(CacheArtifact):
     order: tuple[str, ...] = ()
     verbatim: bytes | None = None
 
+    caches = CACHES
     environment_rules = MappingProxyType({"torch_key": EXACT})
 
     @staticmethod
@@ -61,18 +62,28 @@ class AutotuneArtifact(CacheArtifact):
         if isinstance(content, bytes):
             found = "expected the JSON value, got its bytes"
             raise WrongShapeError("autotune", (found,))
-        return json.dumps(content).encode("ascii")
+        try:
+            return json.dumps(content).encode("ascii")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise WrongShapeError("autotune", (f"no JSON: {error}",)) from error
 
     @classmethod
     def from_content(cls, key: str, content: bytes) -> "AutotuneArtifact":
         """Return the artifact of torch's JSON; any bytes can be held."""
         verbatim = cls(key, verbatim=content)
         try:
-            members = json.loads(content)
-        except ValueError:
+            artifact = cls._of_members(key, json.loads(content))
+            # Numbers like 1e3, doubled members, other spacing, nested members out
+            # of order: what would come back otherwise is kept as it is.
+            same = _holds(artifact) and artifact.content == content
+        except (ValueError, TypeError, RecursionError):
             return verbatim
+        return artifact if same else verbatim
+
+    @classmethod
+    def _of_members(cls, key: str, members: Any) -> "AutotuneArtifact":
         if not isinstance(members, dict):
-            return verbatim
+            raise TypeError("torch writes an object")
         fields: dict[str, Any] = {
             name: value
             for name, value in members.items()
@@ -83,21 +94,21 @@ class AutotuneArtifact(CacheArtifact):
             for name, value in members.items()
             if name not in fields
         }
-        artifact = cls(key, config, order=tuple(members), **fields)
-        # Numbers like 1e3, doubled members, other spacing, nested members out of
-        # order: what would come back otherwise is kept as it is.
-        same = _holds(artifact) and artifact.content == content
-        return artifact if same else verbatim
+        return cls(key, config, order=tuple(members), **fields)
 
     @property
     def content(self) -> bytes:
         """The JSON, byte for byte as torch wrote it."""
         if self.verbatim is not None:
             return self.verbatim
-        members = {
-            name: self.config[name] if name in self.config else getattr(self, name)
-            for name in self.order
-        }
+        members = {}
+        for name in self.order:
+            if name not in self.config and name not in _MEMBERS:
+                fault = f"order: expected names of members, got {name!r}"
+                raise WrongShapeError("autotune", (fault,))
+            members[name] = (
+                self.config[name] if name in self.config else getattr(self, name)
+            )
         return json.dumps(members).encode("ascii")
 
     @classmethod

@@ -11,7 +11,7 @@ import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
 from ..schema import Payload
-from .torchinductor import CACHE, PICKLE_RULES, check, content_name
+from .torchinductor import CACHE, CACHES, PICKLE_RULES, check, content_name
 
 __all__ = ["InductorArtifact"]
 
@@ -25,6 +25,7 @@ class InductorArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    caches = CACHES
     # Its kernels must be there when torch finds the graph.
     populate_after = ("native", "autotune")
     environment_rules = PICKLE_RULES

@@ -14,7 +14,7 @@ from ..artifact import CacheArtifact, CacheEntry
 from ..environment import CONTAINED, EXACT, EXACT_REQUIRED
 from ..limits import MAX_PATH_PART
 from ..schema import Payload
-from .torchinductor import check
+from .torchinductor import CACHES, check
 
 __all__ = ["NativeArtifact"]
 
@@ -30,6 +30,7 @@ class NativeArtifact(CacheArtifact):
     content: Payload = attrs.field(repr=False)
     mode: int = 0o755
 
+    caches = CACHES
     # Machine code runs where it is put, so these are safety: a kernel for a newer
     # CPU is found on an older one and dies there. The paths are not: where they
     # differ, the framework asks for another file name.

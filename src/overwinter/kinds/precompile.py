@@ -8,7 +8,7 @@ import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
 from ..schema import Payload
-from .torchinductor import CACHE, PICKLE_RULES, check
+from .torchinductor import CACHE, CACHES, PICKLE_RULES, check
 
 __all__ = ["PrecompileArtifact"]
 
@@ -22,6 +22,7 @@ class PrecompileArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    caches = CACHES
     populate_after = ("native", "autotune")
     environment_rules = PICKLE_RULES
 

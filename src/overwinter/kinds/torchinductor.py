@@ -13,8 +13,16 @@ import tempfile
 
 from ..environment import EXACT
 from ..errors import KeyGrammarError
+from ..limits import MAX_PATH_PART
 
-__all__ = ["CACHE", "PICKLE_RULES", "cache_directory", "check", "content_name"]
+__all__ = [
+    "CACHE",
+    "CACHES",
+    "PICKLE_RULES",
+    "cache_directory",
+    "check",
+    "content_name",
+]
 
 CACHE = "torchinductor"
 
@@ -42,6 +50,9 @@ def cache_directory() -> str:
     return os.path.join(tempfile.gettempdir(), f"torchinductor_{user}")
 
 
+CACHES = {CACHE: cache_directory}
+
+
 def content_name(content: bytes) -> str:
     """Return the name that torch gives to a file with this content."""
     digest = hashlib.sha256(content).digest()
@@ -65,7 +76,11 @@ def check(kind: str, key: str, grammar: re.Pattern[str], expected: str) -> None:
         reason = "leads out of the cache directory"
     elif "\\" in key:
         reason = "holds a backslash"
-    elif len(key.encode(errors="replace")) > 255:
+    elif not key:
+        reason = "is empty"
+    elif not key.isprintable():
+        reason = "holds a character that cannot be shown"
+    elif len(key) > MAX_PATH_PART:
         reason = f"is {len(key)} characters long"
     else:
         reason = "is none of this kind's"
