@@ -147,6 +147,8 @@ class _Decoder:
         if not plan.steps or not columns.rows:
             return columns
         columns = self.applied(kind, plan, columns)
+        if not columns.rows:
+            return columns
         columns = self.checked(kind, kind.schema, columns)
         reason = f"version {version} -> {kind.schema.version}"
         self.info.migrated += [Note(kind.name, key, reason) for key in columns["key"]]
@@ -192,7 +194,7 @@ class _Decoder:
         self, kind: Kind, block: RecordBlock, columns: Columns
     ) -> list[CacheArtifact]:
         artifacts = []
-        for artifact in kind.build(columns):
+        for artifact in self.built(kind, columns):
             try:
                 artifact.check_key(artifact.key)
             except KeyGrammarError as error:
@@ -201,6 +203,21 @@ class _Decoder:
             if self.is_new(kind, artifact):
                 artifacts.append(artifact)
         return artifacts
+
+    def built(self, kind: Kind, columns: Columns) -> list[CacheArtifact]:
+        """Return one artifact for each row that the class of *kind* accepts."""
+        if not columns.rows:
+            return []
+        try:
+            return kind.build(columns)
+        except Exception as error:  # its validators may ask more than the schema
+            if columns.rows == 1:
+                fault = f"{kind.name}: {error!r}"
+                refused = WrongShapeError(columns.source, (fault,))
+                self.quarantine(kind, columns["key"], {0: refused})
+                return []
+        rows = [columns.take([row]) for row in range(columns.rows)]
+        return [artifact for row in rows for artifact in self.built(kind, row)]
 
     def is_new(self, kind: Kind, artifact: CacheArtifact) -> bool:
         if self.seen is None:

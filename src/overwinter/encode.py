@@ -39,7 +39,7 @@ def encode(
         records.append(
             Records(
                 kind.stamp,
-                kind.columns(kind.winners(group)),
+                kind.winning_columns(group),
                 kind.schema.payload_names,
                 environment if kind.cls.environment_rules else None,
             )

@@ -65,8 +65,8 @@ def load(
             target,
             info,
             policy or Policy.of_this_machine(),
-            environment or capture(),
-            directories or known_directories(),
+            capture() if environment is None else environment,
+            known_directories() if directories is None else directories,
             prepare or list,
             strict,
         )

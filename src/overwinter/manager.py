@@ -19,6 +19,7 @@ from .bundle import Bundle
 from .caches import directories
 from .decode import decode
 from .environment import Environment, capture
+from .errors import OverwinterError
 from .files import Buffer, PathLike
 from .info import CacheInfo
 from .populate import Staging
@@ -102,15 +103,19 @@ class CacheArtifactManager:
             ``None`` where nothing was recorded.
         """
         with self._lock:
-            artifacts = list(self._artifacts.values())
-            self._n_saved = len(artifacts)
-        return save_to_bytes(artifacts, environment=environment)
+            recorded = self._artifacts
+            artifacts = list(recorded.values())
+        saved = save_to_bytes(artifacts, environment=environment)
+        with self._lock:
+            # Unless it was cleared, or set aside for a fresh one, in between.
+            if self._artifacts is recorded:
+                self._n_saved = max(self._n_saved, len(artifacts))
+        return saved
 
     def clear(self) -> None:
         """Forget everything recorded."""
         with self._lock:
-            self._artifacts.clear()
-            self._n_saved = 0
+            self._artifacts, self._n_saved = {}, 0
 
     @contextmanager
     def with_fresh_cache(self) -> Iterator[None]:
@@ -141,22 +146,30 @@ class CacheArtifactManager:
             environment: What to hold artifacts against; this machine if not given.
             strict: Raise at the first thing that is damaged or refused.
 
+        Returns:
+            What can be used; where the whole bundle cannot, nothing, and why is in
+            ``info.problems``.
+
         Raises:
-            FormatError: It is no bundle, or nothing of it can be used.
-            VersionError: It was written for later readers.
+            OverwinterError: Only if *strict*.
         """
         loaded = LoadedArtifacts()
-        with Bundle(target) as bundle:
-            for artifacts in decode(
-                bundle,
-                loaded.info,
-                policy=policy or Policy.of_this_machine(),
-                machine=environment or capture(),
-                strict=strict,
-            ):
-                for artifact in artifacts:
-                    loaded.setdefault(artifact.type(), []).append(artifact)
-                    loaded.info.add(artifact)
+        try:
+            with Bundle(target) as bundle:
+                for artifacts in decode(
+                    bundle,
+                    loaded.info,
+                    policy=policy or Policy.of_this_machine(),
+                    machine=capture() if environment is None else environment,
+                    strict=strict,
+                ):
+                    for artifact in artifacts:
+                        loaded.setdefault(artifact.type(), []).append(artifact)
+                        loaded.info.add(artifact)
+        except OverwinterError as error:
+            if strict:
+                raise
+            loaded.info.problems.append(str(error))
         return loaded
 
     @staticmethod

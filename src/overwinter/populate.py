@@ -100,7 +100,9 @@ class Staging:
         root, area = self._area(entry.cache)
         target = root / entry.path
         kind = CacheArtifactFactory.kind(artifact.type())
-        rank = (*artifact.preference(), kind.digest(artifact))
+        # Of two kinds that claim one file the first by name wins: what they
+        # prefer cannot be compared.
+        rank = (kind.name, *artifact.preference(), kind.digest(artifact))
         other = self._staged.get(target)
         if other is not None and other.rank <= rank:
             return
@@ -132,10 +134,13 @@ class Staging:
     def _noted(self, kind: str, key: str) -> Iterator[None]:
         try:
             yield
-        except OverwinterError as error:
+        except Exception as error:
+            # Anything: a kind's own code must not break the job that loads it.
             if self._strict:
                 raise
-            self._info.failed.append(Note(kind, key, str(error)))
+            known = isinstance(error, OverwinterError)
+            reason = str(error) if known else f"{kind}: {error!r}"
+            self._info.failed.append(Note(kind, key, reason))
 
 
 def populate_order() -> tuple[str, ...]:

@@ -5,7 +5,6 @@ Saving: artifact, record, segment, bundle, file.
 import io
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 from . import files
 from .artifact import CacheArtifact
@@ -54,16 +53,20 @@ def save(
     """
     started = time.perf_counter()
     # Artifacts to records: typed, checked, stamped.
-    records = encode(artifacts, environment or capture())
+    records = encode(artifacts, capture() if environment is None else environment)
     if not records:
         return CacheInfo()
     key = key or own_key()
     # Records to a segment, the segment into a file.
-    if replace or not Path(path).exists():
+    if replace:
         with files.replacing(path) as file:
             write_bundle(file, records, writer=WRITER, key=key, level=level)
     else:
-        _append(path, records, key, level)
+        try:
+            with files.creating(path) as file:
+                write_bundle(file, records, writer=WRITER, key=key, level=level)
+        except FileExistsError:
+            _append(path, records, key, level)
     return _info(records, started)
 
 
@@ -90,7 +93,7 @@ def save_to_bytes(
         WrongShapeError: An artifact does not fit its schema.
     """
     started = time.perf_counter()
-    records = encode(artifacts, environment or capture())
+    records = encode(artifacts, capture() if environment is None else environment)
     if not records:
         return None
     file = io.BytesIO()

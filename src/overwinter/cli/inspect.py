@@ -10,7 +10,7 @@ from ..bundle import Bundle, Segment
 from ..environment import Environment
 from ..errors import FormatError
 from ..trust import public_text
-from .output import print_json, print_table, printable
+from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["inspect"]
 
@@ -34,7 +34,7 @@ def inspect(file: str, as_json: bool, keys: bool) -> None:
     else:
         _print(report)
     for problem in report["problems"]:
-        click.echo(f"overwinter: {printable(problem)}", err=True)
+        print_words(problem)
 
 
 def _report(bundle: Bundle, keys: bool) -> dict[str, Any]:
@@ -95,15 +95,15 @@ def _artifacts(segment: Segment, problems: list[str]) -> list[dict[str, Any]]:
 
 
 def _print(report: dict[str, Any]) -> None:
-    click.echo(
+    print_line(
         f"{printable(report['file'])}: {report['size']:,} bytes, "
         f"{len(report['segments'])} segments, by {printable(report['writer'])}"
     )
     for segment in report["segments"]:
         signers = ", ".join(segment["signers"]) or "nobody"
-        click.echo()
-        click.echo(f"segment {segment['name'][:16]}: {segment['size']:,} bytes")
-        click.echo(f"signed by {signers}")
+        print_line()
+        print_line(f"segment {segment['name'][:16]}: {segment['size']:,} bytes")
+        print_line(f"signed by {signers}")
         print_table(
             ["kind", "version", "artifacts", "payload bytes", "environment"],
             [
@@ -118,9 +118,9 @@ def _print(report: dict[str, Any]) -> None:
             ],
         )
         for number, environment in enumerate(segment["environments"]):
-            click.echo(f"#{number}: {_summary(environment)}")
+            print_line(f"#{number}: {_summary(environment)}")
         if artifacts := segment.get("artifacts"):
-            click.echo()
+            print_line()
             print_table(
                 ["kind", "key"], [(each["kind"], each["key"]) for each in artifacts]
             )

@@ -5,7 +5,6 @@ Standard output is data, standard error is words. Exit codes: 0 done, 1 failed,
 2 usage, 3 not found, 4 damaged or untrusted, 5 version out of reach, 6 conflict.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 
@@ -38,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _say("the command line needs click: pip install 'overwinter[cli]'")
         return FAILED
     from .commands import overwinter
+    from .output import print_words
 
     try:
         code = overwinter.main(
@@ -45,21 +45,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             prog_name="overwinter",
             standalone_mode=False,
         )
-        sys.stdout.flush()
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
-    except BrokenPipeError:
-        # The reader of a pipe went away, which is its right; a second error at
-        # exit, from flushing what nobody reads, would only confuse.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OverwinterError as error:
-        _say(str(error))
+        print_words(error)
         return exit_code(error)
+    except OSError as error:
+        print_words(f"could not print the result: {error}")
+        return FAILED
     return code if isinstance(code, int) else 0
 
 

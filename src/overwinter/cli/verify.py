@@ -7,7 +7,7 @@ import click
 from ..bundle import Bundle
 from ..bundle import verify as verify_bundle
 from .main import DAMAGED
-from .output import print_json, print_table, printable
+from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["verify"]
 
@@ -61,16 +61,15 @@ def verify(file: str, as_json: bool) -> int:
             [(f.outcome, f.part, f.kind, " ".join(f.keys)) for f in findings],
         )
     else:
-        click.echo(
+        print_line(
             f"{printable(file)}: sound: {artifacts:,} artifacts in "
             f"{segments} segments, {signed} of them signed"
         )
     for finding in findings:
-        click.echo(f"overwinter: {printable(finding.reason)}", err=True)
+        print_words(finding.reason)
     if findings:
-        click.echo(
-            f"overwinter: {printable(file)} is damaged: {len(findings)} findings, "
-            f"{lost} artifacts named; what is sound can still be loaded",
-            err=True,
+        print_words(
+            f"{file} is damaged: {len(findings)} findings, {lost} artifacts named; "
+            "what is sound can still be loaded"
         )
     return DAMAGED if findings else 0

@@ -91,19 +91,25 @@ class _Drop:
 class _Replace:
     old: str
     new: str
-    up: Convert
-    down: Convert
+    up: Convert = attrs.field(repr=False)
+    down: Convert = attrs.field(repr=False)
     is_additive = False
 
     def apply(self, columns: Columns, changed: Columnar) -> None:
         column = columns.decoded(self.old, changed.pop(self.old))
-        changed[self.new] = [
-            None if value is None else self.up(value) for value in column
-        ]
+        try:
+            changed[self.new] = [
+                None if value is None else self.up(value) for value in column
+            ]
+        except Exception as error:
+            # Whatever a step's function raises, only its records are lost.
+            raise ValueError(repr(error)) from error
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
-        del fields[self.old]
-        fields[self.new] = after[self.new]
+        before, field = fields.pop(self.old), after[self.new]
+        # A conversion keeps its id, a replacement has one of its own.
+        kept = self.old == self.new
+        fields[self.new] = attrs.evolve(field, id=before.id) if kept else field
 
 
 @attrs.frozen

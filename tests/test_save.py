@@ -1,0 +1,379 @@
+"""Saving: whole files, nothing lost, and the same bytes from the same input."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acme.plans import Plan, registered
+
+from overwinter import Bundle, CacheArtifactManager, save
+from overwinter.bundle import verify, write_bundle
+from overwinter.bundle.prefix import Header
+from overwinter.encode import encode
+from overwinter.errors import (
+    FormatError,
+    KindError,
+    NotABundleError,
+    NotFoundError,
+    NoTrailerError,
+    StoreError,
+    TrustError,
+    UnknownFeatureError,
+    WrongShapeError,
+)
+from overwinter.kinds import (
+    AutotuneArtifact,
+    InductorArtifact,
+    NativeArtifact,
+    PGOArtifact,
+)
+from overwinter.save import save_to_bytes
+from overwinter.trust import Policy, SigningKey, own_key
+
+ENVIRONMENT = {"os": "linux", "torch_version": "2.13.0"}
+KEYS = ["f" + letter * 51 for letter in "abc"]
+ONE, TWO, THREE = (InductorArtifact(key, key[:2].encode()) for key in KEYS)
+
+
+def _held(path: Path) -> list[str]:
+    """Return the keys that the bundle at *path* gives back, sorted."""
+    loaded = CacheArtifactManager.deserialize(
+        path, environment=ENVIRONMENT, strict=True
+    )
+    return sorted(artifact.key for group in loaded.values() for artifact in group)
+
+
+def _save(path: Path, *artifacts: Any, **options: Any) -> Any:
+    return save(path, artifacts, environment=ENVIRONMENT, **options)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Return where the bundle is saved, in a folder of its own."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    return folder / "model.owb"
+
+
+# --- saving -----------------------------------------------------------------
+
+
+def test_a_new_bundle_holds_what_was_saved(path):
+    """One segment, sound, signed by this machine; nothing is left beside it."""
+    _save(path, ONE, TWO)
+    with Bundle(path) as bundle:
+        assert list(verify(bundle)) == []
+        assert [segment.signers for segment in bundle.segments] == [(own_key().public,)]
+    assert _held(path) == KEYS[:2]
+    assert os.listdir(path.parent) == ["model.owb"]
+
+
+def test_a_save_reports_what_it_wrote(path):
+    """Kinds, keys and bytes; nothing became of anything else."""
+    info = _save(path, ONE, TWO, PGOArtifact("job:0:", b"profile"))
+    assert info.artifacts == {"inductor": KEYS[:2], "pgo": ["job:0:"]}
+    assert info.n_bytes == 2 + 2 + len(b"profile")
+    assert info.seconds > 0
+    assert not info.problems
+
+
+def test_saving_again_keeps_what_was_there(path):
+    """A run sees only what it compiled; a bundle must not shrink to that."""
+    _save(path, ONE)
+    _save(path, TWO, THREE)
+    assert _held(path) == KEYS
+    with Bundle(path) as bundle:
+        assert list(verify(bundle)) == []
+        assert len(bundle.segments) == 2
+
+
+def test_saving_the_same_again_leaves_the_file_as_it_is(path):
+    """A job that restarts every hour does not grow its bundle every hour."""
+    _save(path, ONE, TWO)
+    before = path.read_bytes()
+    info = _save(path, TWO, ONE)
+    assert path.read_bytes() == before
+    assert sorted(info.inductor_artifacts) == KEYS[:2]
+
+
+def test_replacing_writes_a_new_bundle(path):
+    """When asked to, and only then."""
+    _save(path, ONE)
+    _save(path, TWO, replace=True)
+    assert _held(path) == KEYS[1:2]
+    _save(path.with_name("new.owb"), ONE, replace=True)
+    assert _held(path.with_name("new.owb")) == KEYS[:1]
+
+
+def test_nothing_to_save_writes_nothing(path):
+    """No empty bundle appears, and one that is there stays, replaced or not."""
+    assert _save(path).empty()
+    assert not path.exists()
+    _save(path, ONE)
+    before = path.read_bytes()
+    assert _save(path, replace=True).empty()
+    assert path.read_bytes() == before
+    assert save_to_bytes([]) is None
+
+
+def test_bytes_are_what_the_file_would_be(path):
+    """The two ways of saving differ in nothing."""
+    _save(path, ONE, TWO)
+    data, info = save_to_bytes([ONE, TWO], environment=ENVIRONMENT)
+    assert data == path.read_bytes()
+    assert info.artifacts == {"inductor": KEYS[:2]}
+
+
+def test_a_save_may_store_without_compression(path):
+    """Level 0: the bytes of a payload stand in the file as they are."""
+    content = b"compressible " * 100
+    _save(path, InductorArtifact(KEYS[0], content), level=0)
+    assert content in path.read_bytes()
+    _save(path, InductorArtifact(KEYS[0], content), replace=True)
+    assert content not in path.read_bytes()
+
+
+def test_a_save_may_be_signed_by_another_key(path):
+    """For one who signs on one machine for many."""
+    key = SigningKey(bytes(32))
+    _save(path, ONE, key=key)
+    with Bundle(path) as bundle:
+        assert bundle.segments[0].signers == (key.public,)
+
+
+# --- equal bytes ------------------------------------------------------------
+
+
+def test_equal_input_gives_equal_bytes_on_every_hash_seed(tmp_path):
+    """In whatever order the artifacts come."""
+    code = """
+        import sys
+        from overwinter.kinds import AutotuneArtifact, InductorArtifact
+        from overwinter.save import save_to_bytes
+        from overwinter.trust import SigningKey
+        keys = {"f" + letter * 51 for letter in "abcdefgh"}
+        artifacts = [InductorArtifact(key, key.encode()) for key in keys]
+        artifacts += [
+            AutotuneArtifact(key, {name: 1 for name in {"X", "Y", "Z", "Q"}})
+            for key in keys
+        ]
+        environment = {name: name for name in {"os", "libc", "torch_key"}}
+        key = SigningKey(bytes(32))
+        data, _ = save_to_bytes(artifacts, environment=environment, key=key)
+        sys.stdout.buffer.write(data)
+    """
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)],
+            env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in range(4)
+    }
+    assert len(found) == 1
+
+
+# --- what is refused --------------------------------------------------------
+
+
+def test_a_file_that_is_no_bundle_is_left_alone(path):
+    """A mistyped path must not cost anybody a file."""
+    for content in (b"", b"model weights", b"\0" * 100):
+        path.write_bytes(content)
+        with pytest.raises(NotABundleError, match="but a bundle starts with"):
+            _save(path, ONE)
+        assert path.read_bytes() == content
+
+
+def test_a_bundle_that_was_cut_to_nothing_useful_is_left_alone(path):
+    """Somebody may have a copy of its other half."""
+    _save(path, ONE)
+    cut = path.read_bytes()[:100]
+    path.write_bytes(cut)
+    with pytest.raises(NoTrailerError, match="trailer: found none"):
+        _save(path, TWO)
+    assert path.read_bytes() == cut
+
+
+def test_a_save_behind_a_torn_append_keeps_what_was_whole(path):
+    """A crash in the last save costs that save, and no other."""
+    _save(path, ONE)
+    whole = path.read_bytes()
+    _save(path, TWO)
+    torn = path.read_bytes()[:-200]
+    assert torn.startswith(whole)
+    path.write_bytes(torn)
+    _save(path, THREE)
+    assert _held(path) == [KEYS[0], KEYS[2]]
+    assert path.read_bytes().startswith(torn)
+
+
+def test_a_bundle_that_asks_for_more_than_we_know_is_left_alone(path, monkeypatch):
+    """A later release may need something from whoever appends."""
+    header = Header("later", write_requires=("an index",))
+    with monkeypatch.context() as patch, path.open("wb") as file:
+        patch.setattr("overwinter.bundle.writer.Header", lambda writer: header)
+        write_bundle(file, encode([ONE], {}), writer="later", key=own_key())
+    before = path.read_bytes()
+    with pytest.raises(UnknownFeatureError, match=r"to append to it, .* know an index"):
+        _save(path, TWO)
+    assert path.read_bytes() == before
+
+
+def test_an_artifact_that_does_not_fit_writes_nothing(path):
+    """All are checked before the first byte, so nothing is half."""
+    bad = AutotuneArtifact("a", {"x": {1, 2}})
+    for artifacts in ([ONE, bad], [bad, bad], [ONE, Plan("a", b"x")]):
+        with pytest.raises((WrongShapeError, KindError), match=r"autotune|acme/plan"):
+            _save(path, *artifacts)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{1}, (1,), "\ud800", {"\ud800": 1}, ["\ud800"], 2**64, [[2**64]], {1: 2}, object],
+    ids=ascii,
+)
+def test_a_value_that_cannot_be_written_is_refused_in_words(path, value):
+    """Whatever encoding would stumble over, validation has seen."""
+    with pytest.raises(WrongShapeError, match=r"autotune\[0\]\.config\.?"):
+        _save(path, AutotuneArtifact("a", {"x": value}))
+
+
+def test_a_kind_that_is_not_registered_is_not_saved(path):
+    """Without its schema nobody could say what was written."""
+    with pytest.raises(KindError, match="kind 'acme/plan' is not registered"):
+        _save(path, Plan("a", b"x"))
+
+
+def test_a_folder_that_is_not_there_is_named(path):
+    """Making it might put a bundle where nobody looks for it."""
+    with pytest.raises(NotFoundError, match=r"/missing/model\.owb: no such file"):
+        _save(path.parent / "missing" / "model.owb", ONE)
+
+
+def test_a_folder_is_no_bundle(path):
+    """The path was meant to have a file's name behind it."""
+    with pytest.raises(StoreError, match="folder: could not append to it: Is a direct"):
+        _save(path.parent, ONE)
+
+
+def test_without_a_key_nothing_is_written(path, monkeypatch):
+    """An unsigned bundle would be of no use to anybody."""
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", "no key")
+    with pytest.raises(TrustError, match="OVERWINTER_SIGNING_KEY"):
+        _save(path, ONE)
+    assert os.listdir(path.parent) == []
+
+
+# --- two at once ------------------------------------------------------------
+
+_SAVER = """
+    import os, sys
+    from overwinter import save
+    from overwinter.kinds import InductorArtifact
+    path, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    artifact = InductorArtifact("f" + me * 51, me.encode())
+    save(path + ".warm", [artifact])
+    open(f"{path}.ready-{me}", "w").close()
+    while not os.path.exists(path + ".go"):
+        pass
+    for number in range(times):
+        save(path, [InductorArtifact("f" + me * 51, b"%d" % number)])
+"""
+
+
+@pytest.mark.parametrize("times", [1, 12])
+def test_processes_that_save_at_once_lose_nothing(path, times):
+    """Ranks end together; the first of them makes the file, the others append."""
+    savers = [
+        subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(_SAVER), str(path), me, str(times)]
+        )
+        for me in "abc"
+    ]
+    while len(list(path.parent.glob("*.ready-*"))) < len(savers):
+        assert all(saver.poll() is None for saver in savers)
+    path.with_name(path.name + ".go").touch()
+    assert [saver.wait(timeout=60) for saver in savers] == [0] * len(savers)
+    loaded = CacheArtifactManager.deserialize(path, strict=True)
+    found = sorted((each.key[1], each.content) for each in loaded["inductor"])
+    assert found == sorted((me, b"%d" % n) for me in "abc" for n in range(times))
+    with Bundle(path) as bundle:
+        assert list(verify(bundle)) == []
+
+
+def test_a_bundle_that_appears_during_a_first_save_is_appended_to(path, monkeypatch):
+    """Whoever finishes second finds a file that was not there when he began."""
+    started = []
+
+    def slow(*arguments: Any, **options: Any) -> Any:
+        if not started:
+            started.append(True)
+            _save(path, ONE)
+        return write_bundle(*arguments, **options)
+
+    # The package's own ``save`` is the function.
+    monkeypatch.setattr(sys.modules["overwinter.save"], "write_bundle", slow)
+    _save(path, TWO)
+    assert _held(path) == KEYS[:2]
+
+
+# --- records ----------------------------------------------------------------
+
+
+def test_records_are_grouped_by_kind_with_what_matters_to_them():
+    """An environment stands with the kinds that ask for one, and only with those."""
+    with registered(Plan):
+        groups = encode([ONE, Plan("a", b"x"), TWO], ENVIRONMENT)
+    found = {group.stamp.kind: group for group in groups}
+    assert found["inductor"].environment == ENVIRONMENT
+    assert found["inductor"].columns["key"] == KEYS[:2]
+    assert found["inductor"].payload_names == {"content"}
+    assert found["acme/plan"].environment is None
+    assert found["acme/plan"].stamp.version == 3
+
+
+def test_one_place_gets_one_artifact():
+    """Of two compiled files for one path, the same one is saved everywhere."""
+    artifacts = [NativeArtifact("torchinductor/a/b.so", each) for each in (b"1", b"2")]
+    (forth,) = encode(artifacts, {})
+    (back,) = encode(reversed(artifacts), {})
+    assert forth.columns == back.columns
+    assert len(forth.columns["key"]) == 1
+
+
+def test_what_is_saved_here_is_loaded_here(path):
+    """Without any argument: this machine's environment, and its own key."""
+    save(path, [ONE])
+    loaded = CacheArtifactManager.deserialize(path)
+    assert loaded == {"inductor": [ONE]}
+    with Bundle(path) as bundle:
+        (environment,) = bundle.segments[0].statement.environments
+    assert environment["python_tag"] == sys.implementation.cache_tag
+
+
+def test_damage_that_a_save_finds_is_told_to_its_caller(path):
+    """A save reads what it appends to, and does not go on over a flipped header."""
+    _save(path, ONE)
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(FormatError, match="header: found CRC-32"):
+        _save(path, TWO)
+    assert path.read_bytes() == bytes(data)
+
+
+def test_a_policy_decides_about_what_is_loaded_not_saved(path):
+    """A bundle may hold segments of several signers."""
+    _save(path, ONE, key=SigningKey(bytes(32)))
+    _save(path, TWO)
+    assert Policy.of_this_machine().trusted == {own_key().public}
+    loaded = CacheArtifactManager.deserialize(path, environment=ENVIRONMENT)
+    assert loaded["inductor"] == [TWO]
+    assert [note.key for note in loaded.info.refused] == KEYS[:1]
