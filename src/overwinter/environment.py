@@ -12,7 +12,6 @@ CPU's kernel is found on an older one and dies there of an illegal instruction.
 import os
 import platform
 import re
-import subprocess
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -177,6 +176,8 @@ def _cpuinfo() -> str:
 
 
 def _darwin_flags() -> list[str]:
+    import subprocess  # 3 ms that only this system pays
+
     # `hw.optional.arm.FEAT_DotProd: 1`, or `hw.optional.avx2_0: 1` on Intel.
     shown = subprocess.run(
         ["/usr/sbin/sysctl", "hw.optional"], capture_output=True, text=True, check=False

@@ -9,7 +9,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -296,7 +295,7 @@ def make_directory(path: PathLike, *, mode: int = 0o777) -> None:
 
 def make_private_directory(parent: PathLike, prefix: str) -> Path:
     """Make and return a new directory of our own inside *parent*."""
-    path = Path(parent) / f"{prefix}{os.getpid()}-{secrets.token_hex(6)}"
+    path = Path(parent) / f"{prefix}{os.getpid()}-{os.urandom(6).hex()}"
     with _told(str(path), "make the directory"):
         os.mkdir(path, 0o700)
     return path
@@ -337,7 +336,7 @@ def write_all(file: IO[bytes], chunks: Iterable[Buffer]) -> int:
 
 
 def _temporary_name(target: Path) -> Path:
-    return target.parent / f".{target.name[:40]}.{os.getpid()}-{secrets.token_hex(6)}"
+    return target.parent / f".{target.name[:40]}.{os.getpid()}-{os.urandom(6).hex()}"
 
 
 def _open_exclusive(path: Path, mode: int) -> IO[bytes]:

@@ -8,25 +8,10 @@ Standard output is data, standard error is words. Exit codes: 0 done, 1 failed,
 import sys
 from collections.abc import Sequence
 
-from ..errors import (
-    FormatError,
-    NotFoundError,
-    OverwinterError,
-    TrustError,
-    VersionError,
-)
+from ..errors import OverwinterError
+from .codes import FAILED, INTERRUPTED, exit_code
 
-__all__ = ["exit_code", "main"]
-
-FAILED, USAGE, NOT_FOUND, DAMAGED, OUT_OF_REACH = 1, 2, 3, 4, 5
-INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
-
-_CODES: tuple[tuple[type[OverwinterError], int], ...] = (
-    (NotFoundError, NOT_FOUND),
-    (FormatError, DAMAGED),
-    (TrustError, DAMAGED),
-    (VersionError, OUT_OF_REACH),
-)
+__all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -58,11 +43,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_words(f"could not print the result: {error}")
         return FAILED
     return code if isinstance(code, int) else 0
-
-
-def exit_code(error: OverwinterError) -> int:
-    """Return the exit code of an error's family."""
-    return next((code for cls, code in _CODES if isinstance(error, cls)), FAILED)
 
 
 def _say(words: str) -> None:

@@ -6,7 +6,7 @@ import click
 
 from ..bundle import Bundle
 from ..bundle import verify as verify_bundle
-from .main import DAMAGED
+from .codes import DAMAGED
 from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["verify"]

@@ -5,11 +5,9 @@ Nothing here imports torch: reading a bundle works where it is not installed.
 """
 
 import base64
-import getpass
 import hashlib
 import os
 import re
-import tempfile
 
 from ..environment import EXACT
 from ..errors import KeyGrammarError
@@ -39,6 +37,10 @@ def cache_directory() -> str:
     Source:
         ``torch._inductor.runtime.cache_dir_utils`` of torch 2.13.
     """
+    # 5 ms that whoever sets the variable does not pay.
+    import getpass
+    import tempfile
+
     given = os.environ.get("TORCHINDUCTOR_CACHE_DIR")
     if given is not None:
         return os.path.abspath(given)
