@@ -1,0 +1,86 @@
+"""Golden bundles: what a release wrote, every later release reads."""
+
+import hashlib
+import json
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from overwinter import Bundle, CacheArtifactManager, load
+from overwinter.bundle import verify
+from overwinter.trust import Policy
+
+GOLDEN = Path(__file__).parent / "golden"
+RELEASES = sorted(path.parent.name for path in GOLDEN.glob("*/bundle.owb"))
+WRITE = runpy.run_path(str(GOLDEN / "write.py"))
+POLICY = Policy([WRITE["KEY"].public])
+
+
+def expected(release: str) -> list[list[Any]]:
+    """Return kind, key, size and SHA-256 of everything in a golden bundle."""
+    text = (GOLDEN / release / "expected.json").read_text(encoding="utf-8")
+    found: list[list[Any]] = json.loads(text)
+    return found
+
+
+def test_there_is_a_golden_bundle():
+    """The tests below run over what the folder holds, so it must hold something."""
+    assert "0.1.0" in RELEASES
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_golden_folder_names_the_commit_of_its_release(release):
+    """A tag may not travel with a branch; a file does."""
+    text = (GOLDEN / release / "COMMIT").read_text(encoding="utf-8")
+    assert re.fullmatch(r"[0-9a-f]{40}\n", text)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_golden_bundle_is_sound(release):
+    """Every byte of it is as it was signed."""
+    with Bundle(GOLDEN / release / "bundle.owb") as bundle:
+        assert list(verify(bundle)) == []
+        assert [segment.signers for segment in bundle.segments] == [
+            (WRITE["KEY"].public,)
+        ] * len(bundle.segments)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_artifact_of_a_golden_bundle_gives_its_bytes_back(release):
+    """Through whatever migrations: kinds, keys and contents are those of then."""
+    loaded = CacheArtifactManager.deserialize(
+        GOLDEN / release / "bundle.owb",
+        policy=POLICY,
+        environment=WRITE["ENVIRONMENT"],
+        strict=True,
+    )
+    found = sorted(
+        [
+            kind,
+            artifact.key,
+            len(artifact.content),
+            hashlib.sha256(artifact.content).hexdigest(),
+        ]
+        for kind, artifacts in loaded.items()
+        for artifact in artifacts
+    )
+    assert found == expected(release)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_a_golden_bundle_populates_caches(release, tmp_path):
+    """What was written then is put into today's caches, every file of it."""
+    info = load(
+        GOLDEN / release / "bundle.owb",
+        policy=POLICY,
+        environment=WRITE["ENVIRONMENT"],
+        directories={"torchinductor": lambda: str(tmp_path)},
+        strict=True,
+    )
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+    assert digests == {digest for _, _, _, digest in expected(release)}
+    assert sum(map(len, info.artifacts.values())) == len(expected(release))
