@@ -56,6 +56,8 @@ def test_what_torch_writes_is_held_in_typed_fields():
     assert (artifact.num_warps, artifact.num_stages) == (8, 1)
     assert (artifact.configs_hash, artifact.triton_cache_hash) == ("9f86d081", "QUJD")
     assert artifact.found_by_coordesc is False
+    assert artifact.time_taken_ns == 12_000_000
+    assert artifact.device == "unknown"
     assert artifact.order == tuple(TORCH)
     assert artifact.content == _written(TORCH)
 

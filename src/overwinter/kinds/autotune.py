@@ -21,16 +21,17 @@ __all__ = ["AutotuneArtifact"]
 
 _KEY = re.compile(r"[0-9a-z]{2}/[0-9a-z]{16,128}\.best_config")
 
-# Members of torch's object that are fields of ours, and the type they must have:
-# a value of another type stays in `config`.
-_MEMBERS: dict[str, type] = {
-    "num_warps": int,
-    "num_stages": int,
-    "configs_hash": str,
-    "found_by_coordesc": bool,
-    "time_taken_ms": int,
-    "triton_cache_hash": str,
+# Members of torch's object that are fields of ours, the type they must have, and
+# the field: a value of another type stays in `config`.
+_MEMBERS: dict[str, tuple[type, str]] = {
+    "num_warps": (int, "num_warps"),
+    "num_stages": (int, "num_stages"),
+    "configs_hash": (str, "configs_hash"),
+    "found_by_coordesc": (bool, "found_by_coordesc"),
+    "time_taken_ms": (int, "time_taken_ns"),
+    "triton_cache_hash": (str, "triton_cache_hash"),
 }
+_NS_PER_MS = 1_000_000
 
 
 @attrs.frozen
@@ -43,10 +44,11 @@ class AutotuneArtifact(CacheArtifact):
     num_stages: int | None = None
     configs_hash: str | None = None
     found_by_coordesc: bool | None = None
-    time_taken_ms: int | None = None
+    time_taken_ns: int | None = None
     triton_cache_hash: str | None = None
     order: tuple[str, ...] = ()
     verbatim: bytes | None = None
+    device: str = "unknown"
 
     caches = CACHES
     environment_rules = MappingProxyType({"torch_key": EXACT})
@@ -84,16 +86,16 @@ class AutotuneArtifact(CacheArtifact):
     def _of_members(cls, key: str, members: Any) -> "AutotuneArtifact":
         if not isinstance(members, dict):
             raise TypeError("torch writes an object")
-        fields: dict[str, Any] = {
-            name: value
-            for name, value in members.items()
-            if name in _MEMBERS and (value is None or type(value) is _MEMBERS[name])
-        }
-        config = {
-            name: _ordered(value)
-            for name, value in members.items()
-            if name not in fields
-        }
+        fields: dict[str, Any] = {}
+        config: dict[str, Any] = {}
+        for name, value in members.items():
+            kind, field = _MEMBERS.get(name, (None, name))
+            if kind is None or (value is not None and type(value) is not kind):
+                config[name] = _ordered(value)
+            elif name == "time_taken_ms" and isinstance(value, int):
+                fields[field] = value * _NS_PER_MS
+            else:
+                fields[field] = value
         return cls(key, config, order=tuple(members), **fields)
 
     @property
@@ -101,15 +103,19 @@ class AutotuneArtifact(CacheArtifact):
         """The JSON, byte for byte as torch wrote it."""
         if self.verbatim is not None:
             return self.verbatim
-        members = {}
-        for name in self.order:
-            if name not in self.config and name not in _MEMBERS:
-                fault = f"order: expected names of members, got {name!r}"
-                raise WrongShapeError("autotune", (fault,))
-            members[name] = (
-                self.config[name] if name in self.config else getattr(self, name)
-            )
+        members = {name: self._member(name) for name in self.order}
         return json.dumps(members).encode("ascii")
+
+    def _member(self, name: str) -> Any:
+        if name in self.config:
+            return self.config[name]
+        if name not in _MEMBERS:
+            fault = f"order: expected names of members, got {name!r}"
+            raise WrongShapeError("autotune", (fault,))
+        value = getattr(self, _MEMBERS[name][1])
+        if name == "time_taken_ms" and value is not None:
+            return value // _NS_PER_MS
+        return value
 
     @classmethod
     def check_key(cls, key: str) -> None:

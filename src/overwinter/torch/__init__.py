@@ -20,7 +20,7 @@ from ..info import CacheInfo
 from ..save import save as _save
 from ..save import save_to_bytes
 from . import populating
-from .draining import Drained, drain
+from .draining import Drained, drain, tuned_on
 from .facts import environment
 
 __all__ = ["load", "load_cache_artifacts", "save", "save_cache_artifacts"]
@@ -44,7 +44,8 @@ def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
     """
     drained = drain()
     facts = environment(drained.problems)
-    info = _save(path, drained.artifacts, environment=facts, replace=replace)
+    artifacts = tuned_on(facts.get("device_name"), drained.artifacts)
+    info = _save(path, artifacts, environment=facts, replace=replace)
     _report(info, drained)
     return info
 
@@ -77,7 +78,8 @@ def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
     """
     drained = drain()
     facts = environment(drained.problems)
-    saved = save_to_bytes(drained.artifacts, environment=facts)
+    artifacts = tuned_on(facts.get("device_name"), drained.artifacts)
+    saved = save_to_bytes(artifacts, environment=facts)
     _report(saved[1] if saved else CacheInfo(), drained)
     return saved
 

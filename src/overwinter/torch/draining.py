@@ -6,17 +6,18 @@ torch keeps for the life of the process: three times the payload at the peak and
 twice for good. The list itself holds the same bytes, so that is what we read.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from ..artifact import CacheArtifact, CacheArtifactFactory
 from ..errors import KindError, OverwinterError
+from ..kinds import AutotuneArtifact
 from .megacache import read_megacache
 from .natives import natives
 from .versions import is_known, private_parts
 
-__all__ = ["Drained", "drain"]
+__all__ = ["Drained", "drain", "tuned_on"]
 
 Entry = tuple[str, str, bytes]  # kind, key, content
 
@@ -57,6 +58,29 @@ def drain() -> Drained:
     if artifacts:
         artifacts += natives(problems)
     return Drained(artifacts, problems)
+
+
+def tuned_on(
+    device: str | list[str] | None, artifacts: Sequence[CacheArtifact]
+) -> list[CacheArtifact]:
+    """
+    Return *artifacts* with the device in those that compare times.
+
+    Torch writes no device beside its times, and without one they compare with
+    nothing.
+
+    Args:
+        device: As the driver reports it; ``None`` where none was used.
+        artifacts: What was drained.
+    """
+    if not isinstance(device, str):
+        return list(artifacts)
+    return [
+        attrs.evolve(each, device=device)
+        if isinstance(each, AutotuneArtifact)
+        else each
+        for each in artifacts
+    ]
 
 
 def _from_list(problems: list[str]) -> list[Entry]:
