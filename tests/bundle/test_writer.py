@@ -25,9 +25,10 @@ from bundles import (
     tiles,
 )
 
-from overwinter import CacheArtifactFactory
+from overwinter import CacheArtifactFactory, limits
 from overwinter.bundle import Bundle, verify, writer
 from overwinter.bundle.identity import record_digest
+from overwinter.bundle.packing import PAYLOAD_BLOCK
 from overwinter.encode import encode
 from overwinter.errors import WrongShapeError
 
@@ -149,6 +150,33 @@ def test_records_with_large_fields_are_cut_into_blocks(monkeypatch):
 
     assert [len(block) for block in keys_by_block(data)] == [2, 2, 2, 2]
     assert rows_of(data) == [("acme/both", row) for row in rows]
+
+
+def test_record_blocks_are_written_in_runs(monkeypatch):
+    """They gather behind the payloads; wherever a run ends, each is found again."""
+    monkeypatch.setattr(writer, "BLOCK_ROWS", 3)
+    rows = [(f"{number:02d}", b"%d" % number) for number in range(20)]
+    whole = built(plans(*rows))
+    monkeypatch.setattr(writer, "RECORD_RUN", 300)
+    data = built(plans(*rows))
+    places = [
+        [each.offset for each in Bundle(each_data).segments[0].placements]
+        for each_data in (whole, data)
+    ]
+
+    # Seven record blocks, then as many of payloads, which lie before them or between.
+    assert max(places[0][7:]) < min(places[0][:7])
+    assert max(places[1][7:]) > min(places[1][:7])
+    assert rows_of(data) == rows_of(whole)
+
+
+def test_what_is_written_is_within_what_is_read():
+    """A reader's limits leave room for every block that a writer may fill."""
+    room_for_references = writer.BLOCK_ROWS * 100
+    assert writer.RECORD_FIELDS + room_for_references < limits.MAX_RECORD_BLOCK
+    assert writer.BLOCK_ROWS <= limits.MAX_BLOCK_ROWS
+    assert writer.BLOCK_PAYLOADS <= limits.MAX_PAYLOADS
+    assert PAYLOAD_BLOCK <= limits.MAX_BLOCK
 
 
 @pytest.mark.parametrize("limit", ["RECORD_FIELDS", "MAX_PAYLOADS"])

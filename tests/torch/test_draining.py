@@ -1,5 +1,6 @@
 """Draining torch: whole, without its cost, and whatever becomes of its privates."""
 
+import logging
 import random
 import tracemalloc
 
@@ -199,3 +200,15 @@ def test_a_save_of_nothing_writes_nothing(recorder, tmp_path):
     assert overwinter.torch.save(tmp_path / "model.owb").empty()
     assert overwinter.torch.save_cache_artifacts() is None
     assert not (tmp_path / "model.owb").exists()
+
+
+def test_what_was_left_out_is_reported_and_logged(recorder, tmp_path, caplog):
+    """By both ways to save; a return value is easily dropped."""
+    recorder("inductor", "../../etc/passwd", b"")
+    recorder(*GRAPHS[0])
+    with caplog.at_level(logging.WARNING, logger="overwinter"):
+        info = overwinter.torch.save(tmp_path / "model.owb")
+        _, other = overwinter.torch.save_cache_artifacts()
+    assert len(info.problems) == 1 and "../../etc/passwd" in info.problems[0]
+    assert other.problems == info.problems
+    assert [record.message for record in caplog.records] == info.problems * 2
