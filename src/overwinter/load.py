@@ -46,7 +46,9 @@ def load(
     Args:
         target: The bundle's path, or its bytes.
         policy: Whose segments to use; this machine's own if not given.
-        environment: What to hold artifacts against; this machine if not given.
+        environment: What to hold artifacts against; if not given, this machine as
+            far as it is known without any framework. Torch's artifacts need torch's
+            facts: see `overwinter.torch.load`.
         directories: Name of a cache to what finds its directory.
         prepare: Changes artifacts before they are staged, for a framework whose
             keys depend on the job.

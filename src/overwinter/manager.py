@@ -143,7 +143,9 @@ class CacheArtifactManager:
         Args:
             target: The bundle's bytes, or its path.
             policy: Whose segments to use; this machine's own if not given.
-            environment: What to hold artifacts against; this machine if not given.
+            environment: What to hold artifacts against; if not given, this machine as
+                far as it is known without any framework. Torch's artifacts need
+                torch's facts: see `overwinter.torch.load`.
             strict: Raise at the first thing that is damaged or refused.
 
         Returns:
