@@ -24,9 +24,17 @@ from bundles import (
     regions,
     sample,
 )
-from forging import HEADER, Forgery, entries_of, file_listing, file_of, prefix_of
+from forging import (
+    HEADER,
+    Forgery,
+    checked,
+    entries_of,
+    file_listing,
+    file_of,
+    prefix_of,
+)
 
-from overwinter.bundle import Bundle, trailer, verify
+from overwinter.bundle import Bundle, blocks, trailer, verify
 from overwinter.bundle.blocks import zstd
 from overwinter.bundle.trailer import END, SegmentEntry, read_trailer, write_trailer
 from overwinter.bundle.verifying import QUARANTINED, REFUSED, TAIL_IGNORED
@@ -528,6 +536,30 @@ def test_lies_cost_little_memory():
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("where", [10, 15, 80, 91])
+def test_a_reserved_byte_of_a_foot_is_zero(where):
+    """A bit there is damage or a lie, not a version."""
+    segment = Forgery().segment()
+    foot = bytearray(segment[-96:-4])
+    foot[where] = 1
+    data = file_of(segment[:-96] + checked(bytes(foot)))
+
+    ((_, error),) = Bundle(data).refused
+    assert type(error) is SegmentDamagedError
+    assert "foot: found a reserved bit, expected zero" in str(error)
+
+
+def test_the_limit_of_rows_is_the_last_number_that_is_read(monkeypatch):
+    """One more is refused, whatever the columns hold."""
+    data = Forgery().file()
+    monkeypatch.setattr(blocks, "MAX_BLOCK_ROWS", 2)
+    assert list(verify(Bundle(data))) == []
+
+    monkeypatch.setattr(blocks, "MAX_BLOCK_ROWS", 1)
+    (finding,) = verify(Bundle(data))
+    assert "another layout, expected rows (2)" in finding.reason
+
+
 # --- prefix and header ------------------------------------------------------
 
 
@@ -687,6 +719,14 @@ def test_a_trailer_that_lies_about_itself_is_none(changes):
         Bundle(BODY + copy + copy)
 
 
+def test_a_trailer_of_no_segments_is_one():
+    """Nobody writes such a file; all the same it is whole, and holds nothing."""
+    bundle = Bundle(file_of())
+
+    assert bundle.segments == ()
+    assert list(verify(bundle)) == []
+
+
 def test_a_trailer_of_too_many_segments_is_refused_by_its_count():
     """It is refused before its 48 MiB are read."""
     entries = struct.pack("<QQ32s", 0, 0, bytes(32)) * (MAX_SEGMENTS + 1)
@@ -799,11 +839,12 @@ def test_a_payload_is_decompressed_once_for_all_its_rows(monkeypatch):
         return read_block(*args, **options)
 
     monkeypatch.setattr(reader, "read_block", counting)
-    (*blocks,) = Bundle(data).segments[0].blocks
-    found = [block.read().columns["content"] for block in blocks]
+    found = [
+        block.read().columns["content"] for block in Bundle(data).segments[0].blocks
+    ]
 
     assert [len(block) for column in found for block in column] == [3_000_000] * 200
-    assert len(calls) <= sum(1 + 2 for _ in blocks)
+    assert len(calls) <= 3 * len(found)
     assert len({id(content) for content in found[0]}) == 2
 
 

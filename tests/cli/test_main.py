@@ -12,17 +12,7 @@ import pytest
 from bundles import built, flipped, plans, sample
 from forging import HEADER, file_of, prefix_of
 
-from overwinter.cli.main import exit_code, main
-from overwinter.errors import (
-    DamagedError,
-    KindError,
-    MigrationError,
-    NotFoundError,
-    OverwinterError,
-    StoreError,
-    TooNewError,
-    TrustError,
-)
+from overwinter.cli.main import main
 from overwinter.version import VERSION
 
 COMMANDS = pytest.mark.parametrize("command", ["inspect", "verify"])
@@ -140,25 +130,6 @@ def test_the_version_is_that_of_the_release(capsys):
     """For bug reports."""
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"overwinter, version {VERSION}\n"
-
-
-@pytest.mark.parametrize(
-    ("error", "code"),
-    [
-        (NotFoundError("a", "b", "c"), 3),
-        (StoreError("a", "b", "c"), 1),
-        (DamagedError("a", "b", "c", "d"), 4),
-        (TrustError("a", "b", "c", "d"), 4),
-        (TooNewError("a", "b", 2, 1), 5),
-        (MigrationError("a", "b", "c", "d"), 1),
-        (KindError("a", "b", ()), 1),
-        (OverwinterError("a"), 1),
-    ],
-    ids=lambda each: type(each).__name__,
-)
-def test_a_family_of_errors_has_one_code(error, code):
-    """As the design lists them: scripts ask for the code, people read the words."""
-    assert exit_code(error) == code
 
 
 # --- words ------------------------------------------------------------------
