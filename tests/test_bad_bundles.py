@@ -804,7 +804,7 @@ def test_a_search_for_a_trailer_has_an_end(monkeypatch):
 
     copy = write_trailer([ENTRY], len(BODY))
     ends = struct.pack("<II8s", 40, 0, END) * 100_000
-    with pytest.raises(NoTrailerError, match=NO_TRAILER):
+    with pytest.raises(NoTrailerError, match=r"none in the last 67,\d{3},\d{3} of"):
         read_trailer(Counting(BODY + copy + ends), len(prefix_of()))
     assert sum(read) < 2**27
 

@@ -8,7 +8,7 @@ import attrs
 import pytest
 from acme.plans import Plan, records_of, registered
 
-from overwinter import Bundle, CacheArtifactManager
+from overwinter import Bundle, CacheArtifactFactory, CacheArtifactManager
 from overwinter.artifact import Kind
 from overwinter.bundle import KindStamp, Records, append_segment, write_bundle
 from overwinter.encode import encode
@@ -285,7 +285,7 @@ def test_a_torn_append_is_a_problem_and_not_the_end():
     loaded = _load(torn)
     assert loaded["acme/plan"] == [Plan("a", b"x")]
     assert "append that was torn" in loaded.info.problems[0]
-    with pytest.raises(DamagedError, match=r"end of file: found .* torn"):
+    with pytest.raises(DamagedError, match=r"end of file: .* torn; what the trailer"):
         _load(torn, strict=True)
 
 
@@ -465,8 +465,12 @@ def test_an_artifact_that_two_segments_hold_comes_once():
 
 def test_everything_that_can_be_wrong_at_once_is_told_at_once():
     """One load, one report, and what is good is used."""
+    # A save refuses such a key; a writer of somebody else's may not.
+    both = CacheArtifactFactory.kind("acme/plan").columns(
+        [Plan("good", b"x"), Plan("BAD", b"y")]
+    )
     data = _bundle(
-        _current(Plan("good", b"x"), Plan("BAD", b"y")),
+        attrs.evolve(_current(Plan("good", b"x")), columns=both),
         records_of(
             1, key=["old", "odd"], program=[b"1", b"2"], median_us=[1.0, math.inf]
         ),

@@ -23,6 +23,10 @@ EXAMPLES = {
         "x.owb: segment 2, foot|found CRC-32 00000001|expected 00000002|fetch the",
     ),
     errors.NoTrailerError: (DAMAGED, "found CRC|expected 0|fetch the file again"),
+    errors.TailIgnoredError: (
+        DAMAGED,
+        "segment 2, foot: CRC|what the trailer lists is used|the next save goes on",
+    ),
     errors.SegmentDamagedError: (DAMAGED, "found CRC|expected 0|fetch the file again"),
     errors.BlockDamagedError: (DAMAGED, "found CRC|expected 0|fetch the file again"),
     errors.TooLargeError: (

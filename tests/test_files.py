@@ -386,7 +386,7 @@ def test_a_directory_that_is_not_there_is_named(folder):
     """The error tells the target, not the temporary file beside it."""
     for writing in (files.replacing, files.creating):
         with (
-            pytest.raises(NotFoundError, match=r"/missing/file: no such file"),
+            pytest.raises(NotFoundError, match=r"/missing/file: could not write it"),
             writing(folder / "missing" / "file"),
         ):
             raise AssertionError("unreachable")

@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import runpy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,13 @@ def test_a_golden_folder_names_the_commit_of_its_release(release):
     """A tag may not travel with a branch; a file does."""
     text = (GOLDEN / release / "COMMIT").read_text(encoding="utf-8")
     assert re.fullmatch(r"[0-9a-f]{40}\n", text)
+    tree = GOLDEN.parent.parent
+    if (tree / ".git").exists():
+        found = subprocess.run(
+            ["git", "-C", tree, "merge-base", "--is-ancestor", text.strip(), "HEAD"],
+            check=False,
+        )
+        assert found.returncode == 0
 
 
 @pytest.mark.parametrize("release", RELEASES)

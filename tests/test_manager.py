@@ -445,7 +445,15 @@ def test_a_bundle_is_signed_by_this_machine_unless_told_otherwise(manager, monke
 
 def test_every_registered_kind_can_be_recorded(manager):
     """By the values that its own cache records."""
+    keys = {
+        "aot_autograd": "a" * 52,
+        "autotune": "ab/" + "c" * 51 + ".best_config",
+        "inductor": "f" + "a" * 51,
+        "native": "torchinductor/2x/c2xx.main.so",
+        "pgo": "job:0:tag",
+        "precompile": "0" * 64,
+    }
     for kind in CacheArtifactFactory.kinds():
         value = {"XBLOCK": 1} if kind == "autotune" else b"content"
-        manager.record_artifact(kind, "any key", value)
+        manager.record_artifact(kind, keys[kind], value)
     assert len(manager) == len(CacheArtifactFactory.kinds())

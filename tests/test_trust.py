@@ -252,10 +252,20 @@ def test_only_signatures_that_hold_count():
 
 def test_a_machine_trusts_its_own_key():
     """And, without any configuration, no other."""
+    key = own_key()
     policy = Policy.of_this_machine()
-    assert policy.trusted == {own_key().public}
+    assert policy.trusted == {key.public}
     assert policy.refusal("s", (own_key().public,)) is None
     assert policy.refusal("s", (SigningKey(SEED).public, own_key().public)) is None
+
+
+def test_a_machine_that_never_saved_trusts_nobody_and_makes_no_key(home):
+    """A load needs no secret; making one would hide who signed, and may fail."""
+    policy = Policy.of_this_machine()
+    assert policy.trusted == frozenset()
+    assert list(home.iterdir()) == []
+    refusal = policy.refusal("s", (SigningKey(SEED).public,))
+    assert "it has none of its own yet" in str(refusal)
 
 
 def test_a_foreign_signature_is_refused_with_both_ways_out():

@@ -220,9 +220,12 @@ class Kind:
         each key where the kind's cache has one destination for a key.
 
         Raises:
+            KeyGrammarError: A key is none of this kind: no load would use it.
             WrongShapeError: A value does not fit the schema.
         """
         columns = self.columns(artifacts)
+        for artifact in artifacts:
+            artifact.check_key(artifact.key)
         by_key: dict[str, list[int]] = {}
         for row, key in enumerate(columns["key"]):
             by_key.setdefault(key, []).append(row)

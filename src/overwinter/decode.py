@@ -18,6 +18,7 @@ from .errors import (
     KindError,
     MigrationError,
     OverwinterError,
+    TailIgnoredError,
     WrongShapeError,
 )
 from .info import CacheInfo, Note
@@ -53,7 +54,7 @@ def decode(
     decoder = _Decoder(bundle, info, machine, strict)
     if bundle.recovery:
         decoder.problem(
-            DamagedError(bundle.name, "end of file", bundle.recovery, "a trailer")
+            TailIgnoredError(bundle.name, "end of file", bundle.recovery, "a trailer")
         )
     for _, error in bundle.refused:
         decoder.problem(error)

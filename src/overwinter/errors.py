@@ -20,6 +20,7 @@ __all__ = [
     "SchemaError",
     "SegmentDamagedError",
     "StoreError",
+    "TailIgnoredError",
     "TooLargeError",
     "TooNewError",
     "TrustError",
@@ -73,6 +74,16 @@ class DamagedError(FormatError):
 
 class NoTrailerError(DamagedError):
     """The file ends before its first trailer: it was cut while being written."""
+
+
+class TailIgnoredError(DamagedError):
+    """The end of the file is damaged, or an append was torn; the rest is used."""
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.part}: {self.found}; what the trailer lists is "
+            f"used, and the next save goes on behind it"
+        )
 
 
 class SegmentDamagedError(DamagedError):
@@ -255,6 +266,11 @@ class NotFoundError(StoreError):
     """There is no such file."""
 
     def __str__(self) -> str:
+        if self.action == "write it":
+            return (
+                f"{self.path}: could not write it: its folder, or what it points to, "
+                f"does not exist; make that first, or check the path"
+            )
         return f"{self.path}: no such file; check the path, or save a bundle there"
 
 

@@ -80,7 +80,10 @@ class FileSource:
         with _told(self.name, "open it"):
             # Without O_NONBLOCK, opening a named pipe waits for its writer.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-            self._fd = os.open(self.name, flags)
+            try:
+                self._fd = os.open(self.name, flags)
+            except ValueError as error:  # a NUL in the path
+                raise StoreError(self.name, "open it", str(error)) from error
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
@@ -99,6 +102,22 @@ class FileSource:
                 data += more
         return data
 
+    def is_being_appended(self) -> bool:
+        """Return whether another process holds the lock of `appending`."""
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a file system without locks
+            return False
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        return False
+
+    def look_again(self) -> None:
+        """Take the size anew: an append has ended since."""
+        with _told(self.name, "ask for its size"):
+            self.size = os.fstat(self._fd).st_size
+
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         if self._fd >= 0:
@@ -107,11 +126,20 @@ class FileSource:
 
 
 def source_of(target: "PathLike | Buffer | Source") -> Source:
-    """Return *target* as a source: a path, bytes, or a source already."""
+    """
+    Return *target* as a source: a path, bytes, or a source already.
+
+    Raises:
+        TypeError: It is none of these.
+    """
     if isinstance(target, str | os.PathLike):
         return FileSource(target)
     if isinstance(target, bytes | bytearray | memoryview):
         return BytesSource(target)
+    if not callable(getattr(target, "read", None)) or not hasattr(target, "size"):
+        raise TypeError(
+            f"expected a path, bytes, or what reads ranges, got {type(target).__name__}"
+        )
     return target
 
 

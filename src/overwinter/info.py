@@ -91,6 +91,19 @@ class CacheInfo:
         """Return whether no artifact was saved, loaded or populated."""
         return not any(self.artifacts.values())
 
+    def warnings(self) -> list[str]:
+        """Return what who starts cold should know: a line for each thing, and why."""
+        lines = list(self.problems)
+        for outcome in ("opaque", "quarantined", "skipped", "failed"):
+            notes: list[Note] = getattr(self, outcome)
+            if notes:
+                first = notes[0]
+                lines.append(
+                    f"{len(notes)} artifacts {outcome} ({OUTCOMES[outcome]}); the "
+                    f"first is {first.kind} {first.key}: {first.reason}"
+                )
+        return lines
+
     def as_dict(self) -> dict[str, Any]:
         """Return the whole report as plain values; the layout is versioned."""
         return {

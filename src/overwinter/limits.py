@@ -57,8 +57,8 @@ MAX_DEPTH = 32
 # zstd's window: 128 MiB, what its own `--long` uses and decoders accept.
 MAX_WINDOW_LOG = 27
 
-# Bytes read to find the last whole trailer behind a torn append: two seconds.
-MAX_RECOVERY_SCAN = 8 * GIB
+# Bytes read to find the last whole trailer behind a torn append: some two seconds.
+MAX_RECOVERY_SCAN = GIB
 
 # Longest key, in UTF-8 bytes: a path on Linux has at most 4,096.
 MAX_KEY = 4096

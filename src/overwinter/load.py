@@ -76,8 +76,8 @@ def load(
         if strict:
             raise
         info.problems.append(str(error))
-    for problem in info.problems:
-        log.warning("%s", problem)
+    for line in info.warnings():
+        log.warning("%s", line)
     info.seconds = time.perf_counter() - started
     return info
 

@@ -73,6 +73,7 @@ class CacheArtifactManager:
 
         Raises:
             KindError: The kind is not registered.
+            KeyGrammarError: *key* is none of the kind.
             WrongShapeError: *content* is not what the kind's cache holds.
         """
         self.record(CacheArtifactFactory.encode_create(artifact_type, key, content))
@@ -81,6 +82,7 @@ class CacheArtifactManager:
         """Record an artifact that exists already."""
         kind = CacheArtifactFactory.kind(artifact.type())
         kind.columns([artifact])
+        artifact.check_key(artifact.key)
         identity = kind.name, artifact.key, kind.digest(artifact)
         with self._lock:
             self._artifacts.setdefault(identity, artifact)
@@ -128,6 +130,15 @@ class CacheArtifactManager:
         finally:
             with self._lock:
                 self._artifacts, self._n_saved = kept
+
+    @contextmanager
+    def as_default(self) -> Iterator[None]:
+        """Be what `default_manager` returns, in this context, for a while."""
+        token = _default.set(self)
+        try:
+            yield
+        finally:
+            _default.reset(token)
 
     @staticmethod
     def deserialize(

@@ -47,6 +47,7 @@ def save(
         What was saved; empty, and nothing written, where there is no artifact.
 
     Raises:
+        KeyGrammarError: A key is none of its kind: no load would use it.
         WrongShapeError: An artifact does not fit its schema.
         FormatError: What is at *path* is no bundle, or damaged at its end.
         StoreError: The file cannot be written; what was there is whole.
@@ -90,6 +91,7 @@ def save_to_bytes(
         ``None`` where there is no artifact.
 
     Raises:
+        KeyGrammarError: A key is none of its kind: no load would use it.
         WrongShapeError: An artifact does not fit its schema.
     """
     started = time.perf_counter()

@@ -25,6 +25,7 @@ __all__ = [
     "Policy",
     "Signature",
     "SigningKey",
+    "existing_key",
     "own_key",
     "public_text",
     "valid_signers",
@@ -89,8 +90,13 @@ class Policy:
 
     @classmethod
     def of_this_machine(cls) -> "Policy":
-        """Return the policy without any configuration: our own key alone."""
-        return cls([own_key().public])
+        """
+        Return the policy without any configuration: our own key alone.
+
+        A machine that never saved has no key, and trusts nobody yet.
+        """
+        key = existing_key()
+        return cls([key.public] if key else [])
 
     def refusal(self, name: str, signers: tuple[bytes, ...]) -> TrustError | None:
         """
@@ -113,7 +119,8 @@ class Policy:
         return TrustError(
             name,
             f"signed by {found}",
-            "a key that this machine trusts",
+            "a key that this machine trusts"
+            + ("" if self.trusted else " (it has none of its own yet)"),
             f"if you trust that signer, give this machine the same {KEY_VARIABLE}, "
             f"or save the bundle again here",
         )
@@ -130,14 +137,33 @@ def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
         TrustError: What was found there, or given, is no key.
         StoreError: This machine's key can neither be read nor made.
     """
-    given = environ.get(KEY_VARIABLE, "").strip()
-    if given.startswith(_PREFIX):
-        return _read_key(given, KEY_VARIABLE)
-    path = Path(given) if given else _default_path(environ)
-    if not given and not path.exists():
+    key = existing_key(environ)
+    if key is None:
+        path = _default_path(environ)
         seed = os.urandom(32)
         # Of two processes that start at once, one creates; both read its key.
         create_once(path, f"{_PREFIX}{base64.b64encode(seed).decode()}\n".encode())
+        key = existing_key(environ)
+    if key is None:
+        raise StoreError(os.fspath(path), "keep the signing key", "it is gone again")
+    return key
+
+
+def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
+    """
+    Return this machine's key pair if it has one; none is made.
+
+    Raises:
+        TrustError: What was found there, or given, is no key.
+        StoreError: This machine's key cannot be read.
+    """
+    given = environ.get(KEY_VARIABLE, "").strip()
+    if given.startswith(_PREFIX):
+        return _read_key(given, KEY_VARIABLE)
+    # In a container's settings no shell expands the tilde.
+    path = Path(os.path.expanduser(given)) if given else _default_path(environ)
+    if not given and not path.exists():
+        return None
     try:
         text = read_small(path, limit=4096).decode("utf-8", "replace")
     except (StoreError, ValueError) as error:

@@ -283,7 +283,7 @@ def test_every_table_of_keys_is_held_against_a_map():
         ("bytes of the block, uncompressed, at most 64 MiB", "RECORD_BLOCK"),
         ("their sizes, uncompressed, at most 1 GiB each", "BLOCK"),
         ("different ones of a record block are at most 4 GiB together", "PAYLOADS"),
-        ("after it has read 8 GiB", "RECOVERY_SCAN"),
+        ("after it has read 1 GiB", "RECOVERY_SCAN"),
     ],
 )
 def test_a_limit_on_the_page_is_that_of_the_code(sentence, limit):

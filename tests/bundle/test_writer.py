@@ -85,11 +85,15 @@ def test_records_come_back_exactly(level):
 def test_artifacts_of_the_real_kinds_come_back_exactly():
     """Through `encode`, as a save does: every registered kind, every field."""
     keys = {
+        "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
+        "inductor": "f" + "a" * 51,
         "native": "torchinductor/2x/c2xx.main.so",
+        "pgo": "job:0:tag",
+        "precompile": "0" * 64,
     }
     artifacts = [
-        CacheArtifactFactory.create(kind, keys.get(kind, "k"), b'{"num_warps": 8}')
+        CacheArtifactFactory.create(kind, keys[kind], b'{"num_warps": 8}')
         for kind in CacheArtifactFactory.kinds()
     ]
     data = built(*encode(artifacts, ENVIRONMENT))

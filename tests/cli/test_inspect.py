@@ -21,8 +21,10 @@ from overwinter.cli.main import main
 from overwinter.trust import SigningKey, public_text
 
 
-def _json(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    assert main(["inspect", "--json", *arguments]) == 0
+def _json(
+    capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0
+) -> dict[str, Any]:
+    assert main(["inspect", "--json", *arguments]) == code
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     return found
 
@@ -138,20 +140,20 @@ def test_what_is_damaged_is_told_beside_what_is_sound(put, capsys):
     """One segment is refused; the other is shown, and the words are elsewhere."""
     data = sample_of_two()
     damaged = flipped(data, regions(data)["statement 0"][5], 0)
-    assert main(["inspect", put(damaged)]) == 0
+    assert main(["inspect", put(damaged)]) == 4
     shown = capsys.readouterr()
     assert shown.out.startswith(
         f"model.owb: {len(data):,} bytes, 1 segments, by tests 1"
     )
     assert "overwinter: model.owb: segment 0, statement: found SHA-256" in shown.err
-    (problem,) = _json(capsys, "model.owb")["problems"]
+    (problem,) = _json(capsys, "model.owb", code=4)["problems"]
     assert "segment 0, statement: found SHA-256" in problem
 
 
 def test_a_torn_append_is_told(put, capsys):
     """The earlier segments are shown."""
     data = sample_of_two()[:-500]
-    assert main(["inspect", put(data)]) == 0
+    assert main(["inspect", put(data)]) == 4
     shown = capsys.readouterr()
     assert "1 segments" in shown.out
     assert "an append that was torn" in shown.err
@@ -162,7 +164,7 @@ def test_a_block_whose_keys_are_lost_is_told(put, capsys):
     data = built(plans(("a", b"x")))
     data = appended(data, plans(("b", b"y")))
     damaged = flipped(data, data.index(b"ratio"), 0)
-    assert main(["inspect", "--keys", put(damaged)]) == 0
+    assert main(["inspect", "--keys", put(damaged)]) == 4
     shown = capsys.readouterr()
     assert "acme/plan  b\n" in shown.out
     assert "acme/plan  a\n" not in shown.out

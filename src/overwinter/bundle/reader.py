@@ -34,7 +34,7 @@ from .blocks import (
 )
 from .prefix import PREFIX, read_prefix
 from .segment import BlockStamp, Foot, KindStamp, Statement, read_parts
-from .trailer import SegmentEntry, read_trailer
+from .trailer import SegmentEntry, Trailer, read_trailer
 from .unpacking import check_spans, read_payloads, read_spans
 
 __all__ = ["Bundle", "RecordBlock", "Rows", "Segment"]
@@ -67,6 +67,8 @@ class Bundle:
         try:
             self.header = read_prefix(self.source)
             self.trailer = read_trailer(self.source, self.start)
+            if self.trailer.recovery and isinstance(self.source, FileSource):
+                self.trailer = self._settled(self.source)
             for number, entry in enumerate(self.trailer.segments):
                 try:
                     segments.append(Segment(self.source, entry, number))
@@ -76,6 +78,14 @@ class Bundle:
             self.close()
             raise
         self.segments = tuple(segments)
+
+    def _settled(self, source: FileSource) -> Trailer:
+        """Tell an append that goes on at this moment from one that was torn."""
+        if source.is_being_appended():
+            # What it appends belongs to the next reader.
+            return attrs.evolve(self.trailer, recovery="")
+        source.look_again()
+        return read_trailer(source, self.start)
 
     @property
     def name(self) -> str:

@@ -144,7 +144,9 @@ def _recover(source: Source, start: int) -> Trailer:
     raise NoTrailerError(
         source.name,
         "trailer",
-        f"none in {source.size:,} bytes",
+        f"none in {source.size:,} bytes"
+        if position <= start
+        else f"none in the last {counted.n_read:,} of {source.size:,} bytes",
         "one at the end: the file was cut, or never finished",
     )
 

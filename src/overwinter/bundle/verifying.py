@@ -16,7 +16,14 @@ from .blocks import PayloadTable
 from .reader import Bundle, RecordBlock, Segment
 from .trailer import SegmentEntry, is_old_trailer
 
-__all__ = ["QUARANTINED", "REFUSED", "TAIL_IGNORED", "Finding", "verify"]
+__all__ = [
+    "QUARANTINED",
+    "REFUSED",
+    "TAIL_IGNORED",
+    "Finding",
+    "verify",
+    "verify_segment",
+]
 
 REFUSED = "refused"
 QUARANTINED = "quarantined"
@@ -47,7 +54,7 @@ def verify(bundle: Bundle) -> Iterator[Finding]:
     for number, error in bundle.refused:
         yield Finding(REFUSED, f"segment {number}", str(error))
     for segment in bundle.segments:
-        yield from _verify_segment(segment)
+        yield from verify_segment(segment)
 
 
 def _verify_between(bundle: Bundle) -> Iterator[Finding]:
@@ -61,13 +68,14 @@ def _verify_between(bundle: Bundle) -> Iterator[Finding]:
             reason = (
                 f"{entry.offset - position:,} bytes that belong to no segment and are "
                 f"no old trailer: an append that was torn, or damage to that trailer; "
-                f"no segment that is listed lost anything by it"
+                f"no segment that is listed lost anything by it: nothing is to be done"
             )
             yield Finding(TAIL_IGNORED, f"bytes from {position:,}", reason)
         position = entry.offset + entry.size
 
 
-def _verify_segment(segment: Segment) -> Iterator[Finding]:
+def verify_segment(segment: Segment) -> Iterator[Finding]:
+    """Give everything that is wrong with one segment whose words are sound."""
     for signature in segment.signatures:
         if signature.algorithm == "ed25519" and signature.key not in segment.signers:
             reason = f"the signature of {public_text(signature.key)} does not hold"

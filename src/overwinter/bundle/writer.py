@@ -18,22 +18,23 @@ from ..environment import Environment
 from ..errors import FormatError, VersionError, WrongShapeError
 from ..files import Source, write_all
 from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
-from ..trust import SigningKey, valid_signers
+from ..trust import SigningKey
 from .blocks import Placement, compress, digest_of, write_record_block
 from .identity import record_digest
 from .packing import PayloadPacker
 from .prefix import PREFIX, Header, read_prefix, write_prefix
+from .reader import Segment
 from .segment import (
     FOOT,
     BlockStamp,
     Foot,
     KindStamp,
     Statement,
-    read_parts,
     write_foot,
     write_signatures,
 )
 from .trailer import SegmentEntry, read_trailer, write_trailer
+from .verifying import verify_segment
 
 __all__ = ["DEFAULT_LEVEL", "Records", "append_segment", "write_bundle"]
 
@@ -145,16 +146,16 @@ def append_segment(
 def _is_held(
     source: Source, entry: SegmentEntry, digest: bytes, key: SigningKey | None
 ) -> bool:
-    """Return whether *entry* is the segment of this name, usable by who has *key*."""
+    """Return whether *entry* is the segment of this name, whole and signed by *key*."""
     if entry.digest != digest:
         return False
     try:
-        parts = read_parts(source, entry.offset, entry.size, "segment")
+        segment = Segment(source, entry, 0)
     except (FormatError, VersionError):
         return False
-    foot, _, words, signatures = parts
-    signed = key is None or key.public in valid_signers(words, signatures)
-    return signed and foot.digest == digest
+    signed = key is None or key.public in segment.signers
+    # Its blocks are read as well: saving again is how a damaged bundle is mended.
+    return signed and not any(verify_segment(segment))
 
 
 class _SegmentWriter:

@@ -10,6 +10,7 @@ from ..bundle import Bundle, Segment
 from ..environment import Environment
 from ..errors import FormatError
 from ..trust import public_text
+from .codes import DAMAGED
 from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["inspect"]
@@ -25,8 +26,12 @@ _JSON_VERSION = 1
 @click.option(
     "--keys", is_flag=True, help="List every artifact, not only their number."
 )
-def inspect(file: str, as_json: bool, keys: bool) -> None:
-    """Show what the bundle FILE holds. Nothing of it is run."""
+def inspect(file: str, as_json: bool, keys: bool) -> int:
+    """
+    Show what the bundle FILE holds. Nothing of it is run.
+
+    Exits with 4 where a segment is refused, or its end is damaged.
+    """
     with Bundle(file) as bundle:
         report = _report(bundle, keys)
     if as_json:
@@ -35,6 +40,7 @@ def inspect(file: str, as_json: bool, keys: bool) -> None:
         _print(report)
     for problem in report["problems"]:
         print_words(problem)
+    return DAMAGED if report["problems"] else 0
 
 
 def _report(bundle: Bundle, keys: bool) -> dict[str, Any]:

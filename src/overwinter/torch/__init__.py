@@ -95,9 +95,18 @@ def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
         ``None`` where the bytes are no bundle, with a warning that says what they
         are and what to do.
 
+    Raises:
+        TypeError: The argument is something else than bytes.
+
     Source:
         ``torch.compiler.load_cache_artifacts``.
     """
+    given: object = serialized_artifacts
+    if not isinstance(given, bytes):
+        raise TypeError(
+            f"expected the bytes of a bundle, got {type(given).__name__}; a path is "
+            "for overwinter.torch.load()"
+        )
     try:
         Bundle(serialized_artifacts).close()
     except OverwinterError as error:

@@ -64,7 +64,7 @@ def tuned_on(
     device: str | list[str] | None, artifacts: Sequence[CacheArtifact]
 ) -> list[CacheArtifact]:
     """
-    Return *artifacts* with the device in those that compare times.
+    Return *artifacts* with the device in the tunings among them.
 
     Torch writes no device beside its times, and without one they compare with
     nothing.
