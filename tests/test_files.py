@@ -163,6 +163,32 @@ def test_a_small_file_is_read_whole_up_to_a_limit(folder):
         files.read_small(folder / "file", limit=4)
 
 
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc here")
+def test_a_small_file_is_closed_again(folder):
+    """Whether it was read or refused."""
+    (folder / "file").write_bytes(b"12345")
+    before = len(os.listdir("/proc/self/fd"))
+    files.read_small(folder / "file", limit=5)
+    with pytest.raises(StoreError, match="over 4"):
+        files.read_small(folder / "file", limit=4)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_whatever_holds_bytes_is_a_source(folder):
+    """A path, bytes in any form, or something that reads ranges already."""
+    (folder / "file").write_bytes(b"12345")
+    for target in (folder / "file", str(folder / "file")):
+        source = files.source_of(target)
+        assert isinstance(source, FileSource)
+        assert source.read(1, 2) == b"23"
+        source.close()
+    for data in (b"12345", bytearray(b"12345"), memoryview(b"12345")):
+        source = files.source_of(data)
+        assert isinstance(source, BytesSource)
+        assert source.read(1, 2) == b"23"
+    assert files.source_of(source) is source
+
+
 def test_text_of_the_system_is_read_though_it_claims_no_size(folder):
     """Files of /proc have a size of 0 until they are read."""
     if sys.platform == "linux":

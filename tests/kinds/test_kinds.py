@@ -215,6 +215,31 @@ def test_an_artifact_with_a_bad_key_becomes_no_file(kind):
         artifact.cache_entry()
 
 
+@EVERY_KIND
+def test_an_artifact_finds_torchs_cache_by_itself(kind, home):
+    """Each of the classes says where its files belong."""
+    artifact = CacheArtifactFactory.create(kind, GOOD[kind], CONTENT)
+    artifact.populate_cache()
+    file = home / "torchinductor" / artifact.cache_entry().path
+    assert file.read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize(
+    ("kind", "needed"),
+    [
+        ("inductor", {"native", "autotune"}),
+        ("aot_autograd", {"inductor"}),
+        ("precompile", {"native", "autotune"}),
+        ("native", set()),
+        ("autotune", set()),
+        ("pgo", set()),
+    ],
+)
+def test_a_kind_names_the_kinds_that_must_be_there_first(kind, needed):
+    """A graph that is found without its kernels builds them again."""
+    assert set(CacheArtifactFactory.kind(kind).cls.populate_after) == needed
+
+
 def test_the_name_of_a_jobs_file_is_made_safe():
     """The characters that torch replaces, each by an underscore."""
     artifact = CacheArtifactFactory.create("pgo", 'a/b<c>d:e"f|g?h*i:0:', b"")

@@ -78,7 +78,16 @@ def test_an_annotation_stands_for_a_type(annotation, type_):
 
 @pytest.mark.parametrize(
     "annotation",
-    [set[str], tuple[str, str], dict[int, str], int | str, list, object, list[object]],
+    [
+        set[str],
+        tuple[str, str],
+        int | str | None,
+        dict[int, str],
+        int | str,
+        list,
+        object,
+        list[object],
+    ],
     ids=str,
 )
 def test_an_annotation_without_a_type_is_drift(annotation):
@@ -112,6 +121,8 @@ def test_another_type_is_the_line_to_change():
         (Any, "opaque", True, 1),
         (Any, "opaque", [1, 0], [1, False]),
         (Any, "opaque", {"x": 1}, {"x": 1.0}),
+        (Any, "opaque", [1], [1, 2]),
+        (Any, "opaque", {"x": 1}, {"x": 1, "y": 2}),
         (int, "i64", 3, 4),
         (int | None, {"optional": "i64"}, None, 0),
         (str, "str", "", "unknown"),

@@ -3,6 +3,7 @@
 import copy
 import hashlib
 import json
+import pickle
 from typing import Any
 
 import pytest
@@ -42,8 +43,8 @@ def test_a_schema_reads_back_as_what_it_was_read_from():
 
 def test_a_schema_without_words_is_the_same_schema():
     """Equality and reading back ignore what only people read."""
-    schema = read_schema(PLAIN)
-    assert read_schema(schema.as_plain(docs=False)) == schema
+    schema = read_schema(PLAIN, "here")
+    assert read_schema(schema.as_plain(docs=False), "there") == schema
     assert "doc" not in json.dumps(schema.as_plain(docs=False))
 
 
@@ -141,6 +142,7 @@ def test_the_fingerprint_sees_every_other_change(path, value):
         ("fields.1.id", 2, r"fields\[1\].id: found 2, expected an unused id"),
         ("fields.1.name", "key", r"fields\[1\].name: found key, expected an unused"),
         ("fields.1.name", "median_us", r"fields\[1\].name: found median_us, expected"),
+        ("fields.1.name", 3, r"fields\[1\].name: found 3, expected a lower-case name"),
         ("fields.1.name", "Key", r"fields\[1\].name: found 'Key', expected a lower"),
         ("fields.1.doc", [], r"fields\[1\].doc: found \[\], expected text"),
         (
@@ -213,6 +215,25 @@ def test_a_type_of_a_thousand_levels_is_refused_in_words():
         deep = {"list": deep}
     with pytest.raises(InvalidSchemaError, match="found more levels, expected at most"):
         read_schema(_with("fields.1.type", deep))
+
+
+def test_a_type_may_have_sixteen_levels():
+    """The limit itself is within reach, and leaves values room to be written."""
+    deep: Any = "str"
+    for _ in range(16):
+        deep = {"list": deep}
+    assert read_schema(_with("fields.1.type", deep)).fields[1].type != Scalar("str")
+    with pytest.raises(InvalidSchemaError, match="found more levels, expected at most"):
+        read_schema(_with("fields.1.type", {"list": deep}))
+
+
+def test_an_error_can_be_sent():
+    """Ranks send what went wrong to one that reports it."""
+    with pytest.raises(InvalidSchemaError, match="version: found 0") as caught:
+        read_schema(_with("version", 0), "here")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    assert (again.source, again.path) == ("here", "version")
 
 
 def test_an_error_shows_the_beginning_of_what_it_found():

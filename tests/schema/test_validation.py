@@ -210,8 +210,9 @@ def test_a_column_that_is_missing_is_no_fault_of_a_row():
 
 
 def _nested(depth: int, innermost: Any) -> Any:
-    for _ in range(depth):
-        innermost = [innermost]
+    """Return *innermost* in lists and maps by turns."""
+    for level in range(depth):
+        innermost = [innermost] if level % 2 else {"x": innermost}
     return innermost
 
 
@@ -224,14 +225,16 @@ def test_whatever_depth_fits_can_be_written(innermost):
             pack({"x": value})
         except ValueError:
             assert not fits(Scalar("opaque"), value)
+            assert _faults("opaque", value)
         else:
             assert fits(Scalar("opaque"), value)
+            assert _faults("opaque", value) == {}
 
 
 def test_a_value_of_ten_thousand_levels_is_a_fault_and_no_crash():
     """The walk stops at the limit, long before Python's stack ends."""
     (fault,) = _faults("opaque", _nested(10_000, 0))[0]
-    assert fault.startswith("plan[0].x[0][0]")
+    assert fault.startswith("plan[0].x[0].x[0].x")
     assert fault.endswith(f": expected at most {MAX_DEPTH} levels, got more")
 
 
