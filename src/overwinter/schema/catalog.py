@@ -7,7 +7,7 @@ import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from .model import REQUIRED, InvalidSchemaError, Schema, read_schema
+from .model import InvalidSchemaError, Schema, read_schema
 from .validation import fits
 
 __all__ = ["Catalog"]
@@ -78,7 +78,7 @@ def _load(file: Traversable, name: str, kind: str) -> Schema:
     if (schema.kind, f"v{schema.version}.json") != (kind, file.name):
         raise InvalidSchemaError(name, "kind, version", stated, "those of its path")
     for index, field in enumerate(schema.fields):
-        if field.default is not REQUIRED and not fits(field.type, field.default):
+        if field.has_default and not fits(field.type, field.default):
             found, path = repr(field.default), f"fields[{index}].default"
             raise InvalidSchemaError(name, path, found, f"a value of {field.type}")
     return schema

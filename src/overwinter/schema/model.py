@@ -9,30 +9,28 @@ import hashlib
 import json
 import re
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 import attrs
 
 from ..errors import SchemaError
 from ..limits import MAX_DEPTH
+from .types import (
+    REQUIRED,
+    SCALARS,
+    EnumOf,
+    Field,
+    ListOf,
+    MapOf,
+    OptionalOf,
+    RecordOf,
+    Scalar,
+    Type,
+    UnionOf,
+)
 
-__all__ = [
-    "SCALARS",
-    "Field",
-    "InvalidSchemaError",
-    "ListOf",
-    "MapOf",
-    "OptionalOf",
-    "Scalar",
-    "Schema",
-    "Type",
-    "read_schema",
-]
-
-SCALARS = (
-    "null bool i64 u64 f64 str bytes payload time_ns opaque".split()
-)  # opaque: any plain value, carried and never interpreted
+__all__ = ["InvalidSchemaError", "Schema", "read_schema"]
 
 MANY, ONE = "many", "one"
 
@@ -58,74 +56,14 @@ class InvalidSchemaError(SchemaError):
         )
 
 
-@attrs.frozen
-class Scalar:
-    """A value without parts; *name* is one of ``SCALARS``."""
-
-    name: str
-
-    def __str__(self) -> str:
-        return self.name
-
-
-@attrs.frozen
-class ListOf:
-    """A list of values of one type."""
-
-    item: "Type"
-
-    def __str__(self) -> str:
-        return f"list<{self.item}>"
-
-
-@attrs.frozen
-class MapOf:
-    """A map from text to values of one type; its order means nothing."""
-
-    item: "Type"
-
-    def __str__(self) -> str:
-        return f"map<str, {self.item}>"
-
-
-@attrs.frozen
-class OptionalOf:
-    """Null, or a value of the type."""
-
-    item: "Type"
-
-    def __str__(self) -> str:
-        return f"optional<{self.item}>"
-
-
 T = TypeVar("T")
-
-Type = Scalar | ListOf | MapOf | OptionalOf
 
 _COMPOSITES: dict[str, type[ListOf] | type[MapOf] | type[OptionalOf]] = {
     "list": ListOf,
     "map": MapOf,
     "optional": OptionalOf,
 }
-
-REQUIRED: Any = attrs.NOTHING
-
-
-@attrs.frozen
-class Field:
-    """One field: its id exists only in schemas, where it makes a rename visible."""
-
-    id: int
-    name: str
-    type: Type
-    default: Any = REQUIRED
-    doc: str = attrs.field(default="", eq=False)
-
-    @property
-    def is_payload(self) -> bool:
-        """Whether its bytes are stored out of line."""
-        kind = self.type.item if isinstance(self.type, OptionalOf) else self.type
-        return kind == Scalar("payload")
+_OTHERS = ("record", "union", "enum")
 
 
 @attrs.frozen
@@ -202,12 +140,7 @@ def read_schema(plain: Any, source: str = "<memory>") -> Schema:
     if plain["cardinality"] not in (MANY, ONE):
         reader.refuse("cardinality", _shown(plain["cardinality"]), "'many' or 'one'")
 
-    if type(plain["fields"]) is not list:
-        reader.refuse("fields", _shown(plain["fields"]), "a list of fields")
-    fields = tuple(
-        reader.field(each, f"fields[{index}]")
-        for index, each in enumerate(plain["fields"])
-    )
+    fields = reader.fields(plain["fields"], "fields", 0)
     reserved = plain.get("reserved", {})
     reader.expect_keys(reserved, "reserved", set(), {"ids", "names"})
     schema = Schema(
@@ -260,20 +193,26 @@ class _Reader:
             )
         return tuple(values)
 
+    def expect_distinct(
+        self, fields: Sequence[Field], path: str, ids: set[int], names: set[str]
+    ) -> None:
+        """Refuse an id or a name that stands twice, or is taken already."""
+        for index, field in enumerate(fields):
+            if field.id in ids:
+                self.refuse(f"{path}[{index}].id", str(field.id), "an unused id")
+            if field.name in names:
+                self.refuse(f"{path}[{index}].name", field.name, "an unused name")
+            ids.add(field.id)
+            names.add(field.name)
+
     def expect_unique(self, schema: Schema) -> None:
-        seen_ids, seen_names = set(schema.reserved_ids), set(schema.reserved_names)
-        for index, field in enumerate(schema.fields):
-            if field.id in seen_ids:
-                self.refuse(f"fields[{index}].id", str(field.id), "an unused id")
-            if field.name in seen_names:
-                self.refuse(f"fields[{index}].name", field.name, "an unused name")
-            seen_ids.add(field.id)
-            seen_names.add(field.name)
+        ids, names = set(schema.reserved_ids), set(schema.reserved_names)
+        self.expect_distinct(schema.fields, "fields", ids, names)
         key = schema.field("key")
         if key is None or key.type != Scalar("str"):
             self.refuse("fields", f"key: {key and key.type}", "a field 'key' of str")
 
-    def field(self, plain: Any, path: str) -> Field:
+    def field(self, plain: Any, path: str, depth: int) -> Field:
         self.expect_keys(plain, path, {"id", "name", "type"}, {"default", "doc"})
         number, name = plain["id"], plain["name"]
         if type(number) is not int or number < 1:
@@ -283,7 +222,7 @@ class _Reader:
         return Field(
             id=number,
             name=name,
-            type=self.type(plain["type"], f"{path}.type", 0),
+            type=self.type(plain["type"], f"{path}.type", depth),
             default=plain.get("default", REQUIRED),
             doc=self.doc(plain, f"{path}.doc"),
         )
@@ -295,11 +234,62 @@ class _Reader:
             return Scalar(plain)
         if isinstance(plain, Mapping) and len(plain) == 1:
             ((name, item),) = plain.items()
+            inner, depth = f"{path}.{name}", depth + 1
             if name in _COMPOSITES:
-                return _COMPOSITES[name](self.type(item, f"{path}.{name}", depth + 1))
-        expected = f"one of {', '.join([*SCALARS, *_COMPOSITES])}"
+                return _COMPOSITES[name](self.type(item, inner, depth))
+            if name == "record":
+                return self.record(item, inner, depth)
+            if name == "union":
+                return self.union(item, inner, depth)
+            if name == "enum":
+                return self.enum(item, inner)
+        expected = f"one of {', '.join([*SCALARS, *_COMPOSITES, *_OTHERS])}"
         self.refuse(path, _shown(plain), expected)
         raise AssertionError("unreachable")
+
+    def fields(self, plain: Any, path: str, depth: int) -> tuple[Field, ...]:
+        if type(plain) is not list:
+            self.refuse(path, _shown(plain), "a list of fields")
+        return tuple(
+            self.field(each, f"{path}[{index}]", depth)
+            for index, each in enumerate(plain)
+        )
+
+    def record(self, plain: Any, path: str, depth: int) -> RecordOf:
+        fields = self.fields(plain, path, depth)
+        self.expect_distinct(fields, path, set(), set())
+        for index, field in enumerate(fields):
+            if field.is_payload:
+                expected = "a field of the kind itself: only those are stored apart"
+                self.refuse(f"{path}[{index}]", "a payload", expected)
+        return RecordOf(fields)
+
+    def union(self, plain: Any, path: str, depth: int) -> UnionOf:
+        self.expect_keys(plain, path, {"tag", "cases"}, set())
+        tag, cases = plain["tag"], plain["cases"]
+        if type(tag) is not str or not _NAME.fullmatch(tag):
+            self.refuse(f"{path}.tag", _shown(tag), "a lower-case name")
+        named = isinstance(cases, Mapping) and set(map(type, cases)) == {str}
+        if not named:
+            self.refuse(f"{path}.cases", _shown(cases), "a map from name to fields")
+        records = []
+        for name in sorted(cases):
+            where = f"{path}.cases.{name}"
+            record = self.record(cases[name], where, depth)
+            if any(field.name == tag for field in record.fields):
+                self.refuse(where, f"a field {tag!r}", "a name that is not the tag's")
+            records.append((name, record))
+        return UnionOf(tag, tuple(records))
+
+    def enum(self, plain: Any, path: str) -> EnumOf:
+        self.expect_keys(plain, path, {"values", "open"}, set())
+        values, is_open = plain["values"], plain["open"]
+        texts = type(values) is list and set(map(type, values)) == {str}
+        if not texts or len(set(values)) != len(values):
+            self.refuse(f"{path}.values", _shown(values), "a list of different texts")
+        if type(is_open) is not bool:
+            self.refuse(f"{path}.open", _shown(is_open), "true or false")
+        return EnumOf(tuple(values), is_open)
 
 
 # What a bundle brings may be of any size and depth; an error shows its beginning.
@@ -309,16 +299,31 @@ _shown = _short.repr
 
 
 def _field_as_plain(field: Field, docs: bool) -> dict[str, Any]:
-    plain = {"id": field.id, "name": field.name, "type": _type_as_plain(field.type)}
-    if field.default is not REQUIRED:
+    plain = {
+        "id": field.id,
+        "name": field.name,
+        "type": _type_as_plain(field.type, docs),
+    }
+    if field.has_default:
         plain["default"] = field.default
     if docs and field.doc:
         plain["doc"] = field.doc
     return plain
 
 
-def _type_as_plain(kind: Type) -> Any:
+def _type_as_plain(kind: Type, docs: bool) -> Any:
     if isinstance(kind, Scalar):
         return kind.name
+    if isinstance(kind, RecordOf):
+        return {"record": _record_as_plain(kind, docs)}
+    if isinstance(kind, UnionOf):
+        cases = {name: _record_as_plain(record, docs) for name, record in kind.cases}
+        return {"union": {"tag": kind.tag, "cases": cases}}
+    if isinstance(kind, EnumOf):
+        return {"enum": {"values": list(kind.values), "open": kind.is_open}}
     name = next(name for name, cls in _COMPOSITES.items() if isinstance(kind, cls))
-    return {name: _type_as_plain(kind.item)}
+    return {name: _type_as_plain(kind.item, docs)}
+
+
+def _record_as_plain(record: RecordOf, docs: bool) -> list[dict[str, Any]]:
+    return [_field_as_plain(field, docs) for field in record.fields]

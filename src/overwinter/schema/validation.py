@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..limits import MAX_DEPTH, MAX_FAULTS, MAX_KEY
-from .model import ListOf, MapOf, OptionalOf, Scalar, Schema, Type
+from .model import Schema
+from .types import EnumOf, ListOf, MapOf, OptionalOf, RecordOf, Scalar, Type, UnionOf
 
 __all__ = ["find_faults", "fits"]
 
@@ -89,6 +90,14 @@ def _fits(kind: Type, column: list[Any]) -> bool:
             and _is_unicode(keys)
             and _fits(kind.item, values)
         )
+    if isinstance(kind, EnumOf):
+        if not set(map(type, column)) <= {str}:
+            return False
+        return _is_unicode(column) if kind.is_open else set(column) <= set(kind.values)
+    if isinstance(kind, RecordOf):
+        return _records_fit(kind, column)
+    if isinstance(kind, UnionOf):
+        return _unions_fit(kind, column)
     if kind.name == "opaque":
         return (
             set(map(type, column)) <= _PLAIN
@@ -101,6 +110,36 @@ def _fits(kind: Type, column: list[Any]) -> bool:
         low, high = _RANGES[kind.name]
         return bool(low <= min(column) and max(column) <= high)
     return kind.name != "str" or _is_unicode(column)
+
+
+def _records_fit(kind: RecordOf, column: list[Any]) -> bool:
+    """Look at the records field by field, as at the columns of a block."""
+    if not set(map(type, column)) <= {dict}:
+        return False
+    names = {field.name for field in kind.fields}
+    if any(each.keys() != names for each in column):
+        return False
+    return all(
+        _fits(field.type, [each[field.name] for each in column])
+        for field in kind.fields
+    )
+
+
+def _unions_fit(kind: UnionOf, column: list[Any]) -> bool:
+    if not set(map(type, column)) <= {dict}:
+        return False
+    by_case: dict[Any, list[Any]] = {}
+    for each in column:
+        case = each.get(kind.tag)
+        if type(case) is not str:
+            return False
+        untagged = {name: each[name] for name in each if name != kind.tag}
+        by_case.setdefault(case, []).append(untagged)
+    for name, group in by_case.items():
+        record = kind.case(name)
+        if record is None or not _records_fit(record, group):
+            return False
+    return True
 
 
 def _is_unicode(column: list[str]) -> bool:
@@ -153,7 +192,40 @@ def _fault(kind: Type, value: Any, path: str, depth: int) -> str | None:
             if fault := _fault(kind.item, each, f"{path}.{key}", depth + 1):
                 return fault
         return None
+    if isinstance(kind, EnumOf):
+        if type(value) is not str:
+            return _unexpected(path, kind, value)
+        if not kind.is_open and value not in kind.values:
+            return _unexpected(path, kind, value)
+        return _scalar_fault(Scalar("str"), value, path, depth)
+    if isinstance(kind, RecordOf):
+        return _record_fault(kind, value, path, depth)
+    if isinstance(kind, UnionOf):
+        if type(value) is not dict:
+            return _unexpected(path, kind, value)
+        record = kind.case(value.get(kind.tag))
+        if record is None:
+            names = " or ".join(name for name, _ in kind.cases)
+            return _unexpected(f"{path}.{kind.tag}", names, value.get(kind.tag))
+        untagged = {name: value[name] for name in value if name != kind.tag}
+        return _record_fault(record, untagged, path, depth)
     return _scalar_fault(kind, value, path, depth)
+
+
+def _record_fault(kind: RecordOf, value: Any, path: str, depth: int) -> str | None:
+    if type(value) is not dict:
+        return _unexpected(path, kind, value)
+    for field in kind.fields:
+        if field.name not in value:
+            return f"{path}.{field.name}: expected {field.type}, got nothing"
+    for name in value:
+        if all(field.name != name for field in kind.fields):
+            return f"{path}: expected no field {name!r:.60}"
+    inner = (
+        _fault(field.type, value[field.name], f"{path}.{field.name}", depth + 1)
+        for field in kind.fields
+    )
+    return next((fault for fault in inner if fault), None)
 
 
 def _scalar_fault(kind: Scalar, value: Any, path: str, depth: int) -> str | None:
