@@ -76,6 +76,18 @@ def test_an_append_that_goes_on_is_not_torn(bundle):
     assert list(verify(Bundle(bundle))) == []
 
 
+def test_a_damaged_trailer_is_told_though_somebody_appends(bundle):
+    """Only bytes behind the trailer may be somebody's who is still writing."""
+    data = bytearray(bundle.read_bytes())
+    data[-30] ^= 1
+    bundle.write_bytes(data)
+    with bundle.open("r+b") as other, Bundle(bundle) as before:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with Bundle(bundle) as during:
+            assert "its second copy is damaged" in before.recovery
+            assert during.recovery == before.recovery
+
+
 def test_an_append_that_was_torn_is_told(bundle):
     """Without its writer, half a segment is what a crash left."""
     with bundle.open("ab") as file:

@@ -22,8 +22,9 @@ from .errors import KindError, StoreError, WrongShapeError
 from .files import create_once, make_directory
 from .limits import MAX_FAULTS
 from .migration import Steps
-from .schema import Catalog, Schema, check_class, find_faults
-from .schema.model import ONE, ListOf, OptionalOf
+from .schema import Catalog, Schema, check_class, find_faults, oldest_reader
+from .schema.model import ONE
+from .schema.types import ListOf, OptionalOf
 
 __all__ = ["CacheArtifact", "CacheArtifactFactory", "CacheEntry", "Kind"]
 
@@ -183,7 +184,10 @@ class Kind:
             self.name,
             version,
             self.schema.fingerprint,
-            self.steps.oldest_reader(version),
+            oldest_reader(
+                [self.schemas[each] for each in range(1, version + 1)],
+                self.steps.converted,
+            ),
             self.schema.as_plain(),
         )
 

@@ -172,7 +172,7 @@ class _Decoder:
         if not good:
             return parts[0]
         joined = {name: [part[name][0] for part in good] for name in good[0]}
-        return Columns(len(good), joined, columns.source)
+        return Columns(len(good), joined, columns.source, unseen=columns.unseen)
 
     def checked(self, kind: Kind, schema: Schema, columns: Columns) -> Columns:
         """Return the rows of *columns* that fit *schema*."""

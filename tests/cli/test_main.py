@@ -171,7 +171,16 @@ def test_without_click_it_says_what_to_install(monkeypatch, capsys):
     )
 
 
+@pytest.fixture
+def interruptible():
+    """Have Ctrl-C heard: a job in the background of a script ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @COMMANDS
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_with_130(put, capsys, monkeypatch, command):
     """As a shell reports a process that SIGINT ended; no traceback."""
 

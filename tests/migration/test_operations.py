@@ -151,26 +151,7 @@ def test_a_column_that_is_damaged_is_not_the_steps_fault():
         _apply(_columns(us=pack([1, 2, 3])), US_TO_NS)
 
 
-# --- additive ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("operations", "additive"),
-    [
-        ([add("a", default=1)], True),
-        ([add("a", default=1), add("b", default=2)], True),
-        ([], True),
-        ([rename("a", "b")], False),
-        ([drop("a")], False),
-        ([US_TO_NS], False),
-        ([convert("a", up=int, down=str)], False),
-        ([add("a", default=1), drop("b")], False),
-    ],
-    ids=["add", "adds", "none", "rename", "drop", "replace", "convert", "mixed"],
-)
-def test_only_additions_leave_old_readers_able_to_read(operations, additive):
-    """They ignore a column that they do not know; anything else they would miss."""
-    assert migration("plan", 1, 2, *operations).is_additive is additive
+# --- steps ----------------------------------------------------------------
 
 
 def test_a_step_goes_to_the_next_version():

@@ -42,14 +42,6 @@ def test_the_step_that_failed_is_named():
         steps.plan(1).apply(Columns(1, {"key": ["a"]}))
 
 
-@pytest.mark.parametrize(
-    ("version", "oldest"), [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5)]
-)
-def test_the_oldest_reader_is_computed(version, oldest):
-    """It goes back as long as steps only add: nobody has to know it."""
-    assert Steps("plan", 5, ALL).oldest_reader(version) == oldest
-
-
 @pytest.mark.parametrize("missing", [1, 2, 4])
 def test_a_step_that_is_missing_is_named(missing):
     """When the kind registers, and not when somebody's old bundle comes along."""

@@ -67,7 +67,7 @@ class Bundle:
         try:
             self.header = read_prefix(self.source)
             self.trailer = read_trailer(self.source, self.start)
-            if self.trailer.recovery and isinstance(self.source, FileSource):
+            if self.trailer.is_torn and isinstance(self.source, FileSource):
                 self.trailer = self._settled(self.source)
             for number, entry in enumerate(self.trailer.segments):
                 try:
@@ -83,7 +83,7 @@ class Bundle:
         """Tell an append that goes on at this moment from one that was torn."""
         if source.is_being_appended():
             # What it appends belongs to the next reader.
-            return attrs.evolve(self.trailer, recovery="")
+            return attrs.evolve(self.trailer, recovery="", is_torn=False)
         source.look_again()
         return read_trailer(source, self.start)
 
@@ -327,4 +327,6 @@ class RecordBlock:
             name: read_payloads(read_block, table, column, faults)
             for name, column in spans.items()
         }
-        return Rows(columns.replaced({**columns.items_unread(), **payloads}), faults)
+        whole = {**columns.items_unread(), **payloads}
+        unseen = frozenset(payloads)
+        return Rows(Columns(columns.rows, whole, columns.source, unseen=unseen), faults)

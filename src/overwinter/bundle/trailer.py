@@ -54,11 +54,14 @@ class Trailer:
         segments: Where they lie.
         offset: Where the trailer's first copy lies; all segments are before it.
         recovery: Empty, or what was wrong at the end of the file.
+        is_torn: Whether that was bytes behind the trailer, as an append that is
+            still going on leaves them too.
     """
 
     segments: tuple[SegmentEntry, ...]
     offset: int
     recovery: str = ""
+    is_torn: bool = False
 
 
 def write_trailer(segments: Sequence[SegmentEntry], offset: int) -> bytes:
@@ -138,6 +141,7 @@ def _recover(source: Source, start: int) -> Trailer:
                     segments,
                     offset,
                     f"the last complete trailer ends at {end:,}; {what}",
+                    is_torn=behind > 0,
                 )
             at = window.rfind(END, 0, at)
         position = begin

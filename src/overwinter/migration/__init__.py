@@ -5,8 +5,9 @@ A step is a list of operations on columns; a column that no operation names is
 carried unread. A plan is the chain of steps from one version to the newest.
 """
 
-from .operations import Step, add, convert, drop, migration, rename, replace
+from .operations import add, convert, custom, drop, each, rename, replace
 from .plan import Plan, Steps
+from .step import Step, migration
 
 __all__ = [
     "Plan",
@@ -14,7 +15,9 @@ __all__ = [
     "Steps",
     "add",
     "convert",
+    "custom",
     "drop",
+    "each",
     "migration",
     "rename",
     "replace",

@@ -12,7 +12,7 @@ import attrs
 
 from ..codec import Columns
 from ..errors import MigrationError
-from .operations import Step
+from .step import Step
 
 __all__ = ["Plan", "Steps"]
 
@@ -68,19 +68,14 @@ class Steps:
         """Return the steps in *package*: ``<kind>/v<N>_to_v<N+1>.py``, ``STEP``."""
         return cls(kind, newest, _load(package, kind))
 
+    @property
+    def converted(self) -> dict[int, frozenset[str]]:
+        """Version to the fields that the step to it converts."""
+        return {step.new: step.converts for step in self._steps.values()}
+
     def plan(self, version: int) -> Plan:
         """Return the plan for records of *version*, which is at most the newest."""
         return Plan(tuple(self._steps[old] for old in range(version, self.newest)))
-
-    def oldest_reader(self, version: int) -> int:
-        """
-        Return the oldest version whose readers can read records of *version*.
-
-        Computed, never typed: it goes back as long as steps only add fields.
-        """
-        while version > 1 and self._steps[version - 1].is_additive:
-            version -= 1
-        return version
 
 
 @cache

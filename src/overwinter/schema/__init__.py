@@ -1,15 +1,20 @@
 """
 The schema engine: what a record holds, and whether a class or values fit it.
 
-- ``model``: schemas and their types, read from JSON, with their fingerprint.
+- ``types``: the words of the schema language.
+- ``model``: schemas, read from JSON, with their fingerprint.
 - ``catalog``: the schema files of a package.
 - ``conformance``: a class against its schema.
 - ``validation``: columns of plain values against their schema.
+- ``compatibility``: what a version may change, and the oldest reader of each.
+- ``draft``, ``released``, ``export``: the life of a schema file, and its pages.
 """
 
 from .catalog import Catalog
-from .conformance import U64, Payload, TimeNs, check_class
-from .model import Field, InvalidSchemaError, Schema, read_schema
+from .compatibility import oldest_reader
+from .conformance import U64, OpenEnum, Payload, Tagged, TimeNs, check_class
+from .model import InvalidSchemaError, Schema, read_schema
+from .types import Field
 from .validation import find_faults
 
 __all__ = [
@@ -17,10 +22,13 @@ __all__ = [
     "Catalog",
     "Field",
     "InvalidSchemaError",
+    "OpenEnum",
     "Payload",
     "Schema",
+    "Tagged",
     "TimeNs",
     "check_class",
     "find_faults",
+    "oldest_reader",
     "read_schema",
 ]

@@ -11,7 +11,7 @@ import attrs
 from overwinter.artifact import CacheArtifact, CacheArtifactFactory, CacheEntry, Kind
 from overwinter.bundle import KindStamp, Records
 from overwinter.errors import KeyGrammarError
-from overwinter.schema import Payload
+from overwinter.schema import Payload, oldest_reader
 
 _KEY = re.compile(r"[a-z0-9-]+")
 
@@ -87,7 +87,10 @@ def records_of(version: int, **columns: list[Any]) -> Records:
         schema.kind,
         version,
         schema.fingerprint,
-        kind.steps.oldest_reader(version),
+        oldest_reader(
+            [kind.schemas[each] for each in range(1, version + 1)],
+            kind.steps.converted,
+        ),
         schema.as_plain(),
     )
     return Records(stamp, columns, schema.payload_names)

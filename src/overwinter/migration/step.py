@@ -1,0 +1,123 @@
+"""
+A step: the operations that bring records of one version to the next.
+"""
+
+import attrs
+
+from ..codec import Columns
+from ..errors import MigrationError
+from ..schema import Field, Schema
+from .operations import Operation
+
+__all__ = ["Step", "migration"]
+
+
+@attrs.frozen
+class Step:
+    """One step of one kind, from a version to the next, or back."""
+
+    kind: str
+    old: int
+    new: int
+    operations: tuple[Operation, ...]
+
+    @property
+    def name(self) -> str:
+        """The step as people say it: ``autotune 1 -> 2``."""
+        return f"{self.kind} {self.old} -> {self.new}"
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What the step loses, as its operations declare."""
+        return tuple(each.loss for each in self.operations if each.loss)
+
+    @property
+    def converts(self) -> frozenset[str]:
+        """Fields of the new version whose values are made from old ones."""
+        return frozenset().union(*(each.converts for each in self.operations))
+
+    def apply(self, columns: Columns) -> Columns:
+        """
+        Return *columns* as the new version has them.
+
+        Raises:
+            MigrationError: A column is missing, or a conversion failed.
+        """
+        changed = columns.items_unread()
+        # A copy: what is a payload goes by another name once it is renamed.
+        working = columns.replaced(changed)
+        for operation in self.operations:
+            try:
+                operation.apply(working, changed)
+            except KeyError as error:
+                raise MigrationError(
+                    self.kind, self.name, f"no column {error}", "one in every block"
+                ) from error
+            except (ValueError, TypeError) as error:
+                raise MigrationError(
+                    self.kind, self.name, f"{error} in {operation}", "a value"
+                ) from error
+        return working.replaced(changed)
+
+    def effect(self, schema: Schema, after: Schema) -> dict[str, Field]:
+        """
+        Return the fields of *schema* as this step changes them.
+
+        The step is right when they equal the fields of *after*, which gives
+        the types of what the step adds.
+
+        Raises:
+            MigrationError: The step names a field that is not there.
+        """
+        fields = {field.name: field for field in schema.fields}
+        new = {field.name: field for field in after.fields}
+        for operation in self.operations:
+            try:
+                operation.effect(fields, new)
+            except (KeyError, TypeError) as error:
+                raise MigrationError(
+                    self.kind,
+                    self.name,
+                    f"{error} in {operation}",
+                    "a field of that name",
+                ) from error
+        return fields
+
+    def inverse(self, before: Schema) -> "Step":
+        """
+        Return the step that goes back to the version of *before*.
+
+        Raises:
+            MigrationError: An operation of this step cannot go back.
+        """
+        fields = {field.name: field for field in before.fields}
+        back = []
+        for operation in reversed(self.operations):
+            inverse = operation.inverse(fields)
+            if inverse is None:
+                raise MigrationError(
+                    self.kind,
+                    f"{self.kind} {self.new} -> {self.old}",
+                    f"no way back from {operation}",
+                    "an operation with down=…, or a default for what was dropped",
+                )
+            back.append(inverse)
+        return Step(self.kind, self.new, self.old, tuple(back))
+
+
+def migration(kind: str, old: int, new: int, *operations: Operation) -> Step:
+    """
+    Return the step of *kind* from version *old* to *new*.
+
+    Args:
+        kind: The kind whose records it changes.
+        old: The version that it reads.
+        new: The version that it writes: always the next.
+        operations: Applied in order.
+
+    Raises:
+        MigrationError: *new* is not the version after *old*.
+    """
+    if new != old + 1:
+        raise MigrationError(kind, f"{old} -> {new}", "a leap", f"{old} -> {old + 1}")
+    return Step(kind, old, new, operations)

@@ -1,0 +1,355 @@
+"""Operations there and back, inside records, and over whole records."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from overwinter.codec import Columns, pack
+from overwinter.errors import MigrationError
+from overwinter.migration import (
+    add,
+    convert,
+    custom,
+    drop,
+    each,
+    migration,
+    rename,
+    replace,
+)
+from overwinter.schema import read_schema
+
+NAME = {"id": 1, "name": "name", "type": "str"}
+OLD = {"id": 2, "name": "us", "type": "i64"}
+NEW = {"id": 3, "name": "ns", "type": "i64"}
+MORE = {"id": 4, "name": "more", "type": "str", "default": "x"}
+
+
+def _up(value: int) -> int:
+    return value * 1_000
+
+
+def _down(value: int) -> int:
+    return value // 1_000
+
+
+def _schema(version: int, *fields: tuple[int, str, Any, Any]) -> Any:
+    listed = [{"id": 1, "name": "key", "type": "str"}]
+    for number, name, type_, default in fields:
+        plain = {"id": number, "name": name, "type": type_}
+        listed.append(plain if default is ... else {**plain, "default": default})
+    return read_schema(
+        {"kind": "plan", "version": version, "cardinality": "one", "fields": listed}
+    )
+
+
+def _swap(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "a": record["b"], "b": record["a"]}
+
+
+def _split(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "first": record["us"] // 10, "rest": record["us"] % 10}
+
+
+def _join(record: dict[str, Any]) -> dict[str, Any]:
+    return {**record, "us": record["first"] * 10 + record["rest"]}
+
+
+US = (2, "us", "i64", ...)
+SOURCE = {"record": [NAME, OLD]}
+TARGET = {"record": [NAME, NEW, MORE]}
+INNER = (replace("us", "ns", up=_up, down=_down), add("more", default="x"))
+BOTH = [(2, "a", "i64", ...), (3, "b", "i64", ...)]
+
+# Operation, fields before, fields after, columns of two rows before.
+CASES: dict[str, tuple[Any, list[Any], list[Any], dict[str, Any]]] = {
+    "rename": (rename("us", "t"), [US], [(2, "t", "i64", ...)], {"us": [1, 2]}),
+    "add": (add("more", default="x"), [], [(2, "more", "str", "x")], {}),
+    "replace": (
+        replace("us", "ns", up=_up, down=_down),
+        [US],
+        [(3, "ns", "i64", ...)],
+        {"us": [1, 2]},
+    ),
+    "replace null": (
+        replace("us", "ns", up=_up, down=_down),
+        [(2, "us", {"optional": "i64"}, ...)],
+        [(3, "ns", {"optional": "i64"}, ...)],
+        {"us": [None, 2]},
+    ),
+    "convert": (
+        convert("us", up=str, down=int),
+        [US],
+        [(2, "us", "str", ...)],
+        {"us": [1, 2]},
+    ),
+    "each": (
+        each("s", *INNER),
+        [(2, "s", SOURCE, ...)],
+        [(2, "s", TARGET, ...)],
+        {"s": [{"name": "a", "us": 1}, {"name": "b", "us": 2}]},
+    ),
+    "each of lists": (
+        each("s", *INNER),
+        [(2, "s", {"list": {"optional": SOURCE}}, ...)],
+        [(2, "s", {"list": {"optional": TARGET}}, ...)],
+        {"s": [[{"name": "a", "us": 1}, None, {"name": "b", "us": 2}], []]},
+    ),
+    "each of a map": (
+        each("s", *INNER, keyed=True),
+        [(2, "s", {"map": SOURCE}, ...)],
+        [(2, "s", {"map": TARGET}, ...)],
+        {"s": [{"k": {"name": "a", "us": 1}, "l": {"name": "b", "us": 2}}, {}]},
+    ),
+    "each of none": (
+        each("s", *INNER),
+        [(2, "s", {"list": SOURCE}, ...)],
+        [(2, "s", {"list": TARGET}, ...)],
+        {"s": [[], []]},
+    ),
+    "custom changes": (
+        custom(_swap, down=_swap, changes=["a", "b"]),
+        BOTH,
+        BOTH,
+        {"a": [1, 2], "b": [3, 4]},
+    ),
+    "custom": (
+        custom(_split, down=_join, removes=["us"], adds=["first", "rest"]),
+        [US],
+        [(3, "first", "i64", ...), (4, "rest", "i64", ...)],
+        {"us": [12, 345]},
+    ),
+}
+OPERATIONS = pytest.mark.parametrize("name", CASES)
+
+
+def _case(name: str) -> tuple[Any, Any, Any, Columns]:
+    operation, before, after, columns = CASES[name]
+    step = migration("plan", 1, 2, operation)
+    rows = Columns(2, {"key": ["a", "b"], **columns}, "here")
+    return step, _schema(1, *before), _schema(2, *after), rows
+
+
+@OPERATIONS
+def test_what_an_operation_does_to_a_schema_is_the_next_schema(name):
+    """Without any data."""
+    step, before, after, _ = _case(name)
+    assert step.effect(before, after) == {field.name: field for field in after.fields}
+
+
+@OPERATIONS
+def test_the_columns_are_those_of_the_next_schema(name):
+    """What is said about a schema is what happens to columns."""
+    step, _, after, columns = _case(name)
+    assert set(step.apply(columns)) == {field.name for field in after.fields}
+
+
+@OPERATIONS
+def test_up_and_down_again_is_the_identity(name):
+    """Who writes for older readers writes what they would have written."""
+    step, before, _, columns = _case(name)
+    back = step.inverse(before)
+    assert (back.old, back.new) == (2, 1)
+    up = step.apply(columns)
+    assert name == "each of none" or dict(up) != dict(columns)
+    assert dict(back.apply(up)) == dict(columns)
+
+
+@OPERATIONS
+def test_the_inverse_leads_back_to_the_schema_before(name):
+    """A way back is proved as the way there is."""
+    step, before, after, _ = _case(name)
+    found = step.inverse(before).effect(after, before)
+    assert found == {field.name: field for field in before.fields}
+
+
+def test_records_inside_a_field_are_changed_where_they_are():
+    """Nulls and the order of lists stay."""
+    step, _, _, columns = _case("each of lists")
+    a = {"name": "a", "ns": 1_000, "more": "x"}
+    b = {"name": "b", "ns": 2_000, "more": "x"}
+    assert step.apply(columns)["s"] == [[a, None, b], []]
+
+
+def test_the_values_of_a_map_are_changed_under_their_keys():
+    """A map of records and a record are told apart by the step."""
+    step, _, _, columns = _case("each of a map")
+    found = step.apply(columns)["s"]
+    assert found[0]["l"] == {"name": "b", "ns": 2_000, "more": "x"}
+    assert found[1] == {}
+
+
+def test_a_field_that_no_record_inside_has_is_named():
+    """As a column is: inside a field, the fields are columns."""
+    columns = Columns(1, {"key": ["a"], "s": [[{"name": "a"}]]})
+    with pytest.raises(MigrationError, match="plan 1 -> 2: found no column 'us'"):
+        migration("plan", 1, 2, each("s", *INNER)).apply(columns)
+
+
+def test_records_of_different_fields_are_refused():
+    """A field that only one of them has would be lost unseen."""
+    columns = Columns(1, {"key": ["a"], "s": [[{"us": 1}, {"us": 1, "z": 2}]]})
+    with pytest.raises(MigrationError, match="records of different fields in 's'"):
+        migration("plan", 1, 2, each("s", *INNER)).apply(columns)
+
+
+def test_records_without_fields_are_kept():
+    """There is something to keep: how many they are."""
+    columns = Columns(1, {"key": ["a"], "s": [[{"us": 1}, {"us": 2}]]})
+    step = migration("plan", 1, 2, each("s", drop("us", loss="the time")))
+    assert step.apply(columns)["s"] == [[{}, {}]]
+    back = migration("plan", 1, 2, each("s", add("us", default=0)))
+    assert back.apply(step.apply(columns))["s"] == [[{"us": 0}, {"us": 0}]]
+
+
+def test_each_wants_records_inside_the_field():
+    """A step for a field of numbers is a mistake that no data is needed to find."""
+    step = migration("plan", 1, 2, each("us", *INNER))
+    with pytest.raises(MigrationError, match="needs records inside the field, got i64"):
+        step.effect(_schema(1, US), _schema(2, US))
+
+
+def test_a_step_that_names_no_field_of_the_schema_is_refused():
+    """Long before an old bundle comes along."""
+    step = migration("plan", 1, 2, rename("missing", "found"))
+    with pytest.raises(
+        MigrationError, match=r"found 'missing' in .*, expected a field"
+    ):
+        step.effect(_schema(1, US), _schema(2, US))
+
+
+def test_whole_records_come_without_payloads():
+    """They are references to bytes that nobody read, and pass by as they are."""
+    seen = []
+
+    def up(record: dict[str, Any]) -> dict[str, Any]:
+        seen.append(record)
+        return _split(record)
+
+    references = [["block", 0], ["block", 1]]
+    columns = Columns(
+        2,
+        {"key": ["a", "b"], "us": pack([12, 34]), "program": references},
+        unseen=frozenset(["program"]),
+    )
+    step = migration(
+        "plan", 1, 2, custom(up, removes=["us"], adds=["first", "rest"], loss="none")
+    )
+    found = step.apply(columns)
+    assert found.items_unread()["program"] is references
+    assert found["first"] == [1, 3]
+    assert seen == [{"key": "a", "us": 12}, {"key": "b", "us": 34}]
+
+
+@pytest.mark.parametrize(
+    ("up", "words"),
+    [
+        (lambda record: {"key": record["key"]}, r"found KeyError\('first'\) in"),
+        (lambda record: None, r"found TypeError\("),
+        (lambda record: record["nothing"], r"found KeyError\('nothing'\) in"),
+    ],
+    ids=["lacks a field", "is no record", "raises"],
+)
+def test_whatever_a_custom_step_does_wrong_is_an_error_of_the_step(up, words):
+    """A step is a program of people's; its mistakes are told as such."""
+    step = migration("plan", 1, 2, custom(up, removes=["us"], adds=["first"]))
+    with pytest.raises(MigrationError, match=words):
+        step.apply(Columns(1, {"key": ["a"], "us": [1]}))
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        drop("us", loss="the time"),
+        replace("us", "ns", up=_up, loss="digits"),
+        custom(_split, removes=["us"], adds=["first", "rest"], loss="signs"),
+        each("s", drop("us", loss="the time")),
+    ],
+    ids=["drop", "replace", "custom", "each"],
+)
+def test_where_there_is_no_way_back_the_step_says_so(operation):
+    """Guessed values would be taken for measured ones."""
+    step = migration("plan", 1, 2, operation)
+    before = _schema(1, US, (3, "s", SOURCE, ...))
+    with pytest.raises(MigrationError, match=r"plan: plan 2 -> 1: found no way back"):
+        step.inverse(before)
+
+
+def test_a_drop_goes_back_to_the_default():
+    """Which is what a record without the field meant."""
+    step = migration("plan", 1, 2, drop("us", loss="the time"))
+    back = step.inverse(_schema(1, (2, "us", "i64", 7)))
+    assert back.apply(Columns(2, {"key": ["a", "b"]}))["us"] == [7, 7]
+
+
+def test_a_step_tells_what_it_loses_and_what_it_makes():
+    """For who decides whether to upgrade."""
+    step = migration(
+        "plan",
+        1,
+        2,
+        drop("a", loss="the a"),
+        each("s", drop("b", loss="the b"), drop("c", loss="the c")),
+        replace("us", "ns", up=_up, down=_down),
+        rename("d", "e"),
+    )
+    assert step.losses == ("the a", "the b; the c")
+    assert step.converts == {"s", "ns"}
+
+
+@pytest.mark.parametrize(
+    ("operation", "is_lossy"),
+    [
+        (rename("a", "b"), False),
+        (add("a", default=1), False),
+        (drop("a"), True),
+        (replace("a", "b", up=_up, down=_down), False),
+        (replace("a", "b", up=_up), True),
+        (custom(_swap, down=_swap, changes=["a"]), False),
+        (custom(_swap, changes=["a"]), True),
+        (each("s", drop("a")), True),
+        (each("s", drop("a", loss="the a")), False),
+        (each("s", rename("a", "b")), False),
+    ],
+    ids=repr,
+)
+def test_what_cannot_go_back_loses_something(operation, is_lossy):
+    """So that the step must say what."""
+    assert operation.is_lossy is is_lossy
+
+
+_record = st.fixed_dictionaries({"name": st.text(), "us": st.integers(0, 10**6)})
+_nested = st.recursive(
+    st.none() | _record, lambda inner: st.lists(inner, max_size=3), max_leaves=5
+)
+
+
+@given(st.lists(_nested, max_size=4))
+def test_records_however_nested_come_back(values):
+    """Lists in lists, nulls between them, and none at all."""
+    columns = Columns(len(values), {"key": ["k"] * len(values), "s": values})
+    step = migration("plan", 1, 2, each("s", *INNER))
+    back = step.inverse(_schema(1, (2, "s", SOURCE, ...)))
+    assert back.apply(step.apply(columns))["s"] == values
+
+
+def test_a_payload_stays_unseen_under_another_name():
+    """A step may rename a payload before it looks at whole records."""
+    seen: list[set[str]] = []
+
+    def look(record: dict[str, Any]) -> dict[str, Any]:
+        seen.append(set(record))
+        return record
+
+    step = migration("plan", 1, 2, rename("program", "code"), custom(look, loss="no"))
+    columns = Columns(
+        1, {"key": ["a"], "program": [b"bytes"]}, unseen=frozenset(["program"])
+    )
+
+    migrated = step.apply(columns)
+
+    assert seen == [{"key"}]
+    assert migrated["code"] == [b"bytes"]
+    # Another try, record by record, finds the columns as they were.
+    assert columns.unseen == {"program"}
