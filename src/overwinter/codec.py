@@ -11,13 +11,24 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from itertools import starmap
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import attrs
 import msgpack
 
 from .errors import DamagedError
 from .limits import MAX_DEPTH
+from .schema.types import Tagged
 
 if TYPE_CHECKING:
     from cattrs import Converter
@@ -95,8 +106,10 @@ class Columns(Mapping[str, Column]):
         rows: int,
         columns: Mapping[str, Column | bytes],
         source: str = "<memory>",
+        *,
+        unseen: frozenset[str] = frozenset(),
     ) -> None:
-        self.rows, self.source = rows, source
+        self.rows, self.source, self.unseen = rows, source, unseen
         self._columns = dict(columns)
 
     def __getitem__(self, name: str) -> Column:
@@ -138,7 +151,7 @@ class Columns(Mapping[str, Column]):
 
     def replaced(self, columns: Mapping[str, Column | bytes]) -> "Columns":
         """Return these rows with *columns* instead."""
-        return Columns(self.rows, columns, self.source)
+        return Columns(self.rows, columns, self.source, unseen=self.unseen)
 
     def items_unread(self) -> dict[str, Column | bytes]:
         """Return name to column, decoded or not, as it is held."""
@@ -147,16 +160,15 @@ class Columns(Mapping[str, Column]):
     def take(self, rows: Sequence[int]) -> "Columns":
         """Return the rows with these indexes, in this order."""
         picked = {name: [self[name][row] for row in rows] for name in self}
-        return Columns(len(rows), picked, self.source)
+        return Columns(len(rows), picked, self.source, unseen=self.unseen)
 
 
 def columns_of(cls: type, objects: Sequence[Any]) -> dict[str, Column]:
     """Return the fields of *objects*, all of the attrs class *cls*, as columns."""
     columns: dict[str, Column] = {}
-    for field in attrs.fields(cls):
-        name = field.name
+    for name, hint in _annotations(cls).items():
         column = [getattr(each, name) for each in objects]
-        unstructure = _hooks(field.type)[0]
+        unstructure = _hooks(hint)[0]
         columns[name] = (
             column if unstructure is None else list(map(unstructure, column))
         )
@@ -172,9 +184,9 @@ def objects_of(cls: type[T], columns: Mapping[str, Column]) -> list[T]:
         list of objects grows (3-5 times slower), so it pauses for the loop.
     """
     structured = []
-    for field in attrs.fields(cls):  # type: ignore[arg-type]
-        column = columns[field.name]
-        structure = _hooks(field.type)[1]
+    for name, hint in _annotations(cls).items():  # type: ignore[arg-type]
+        column = columns[name]
+        structure = _hooks(hint)[1]
         structured.append(column if structure is None else list(map(structure, column)))
     with _collector_paused():
         return list(starmap(cls, zip(*structured, strict=True)))
@@ -184,26 +196,50 @@ Hook = Callable[[Any], Any]
 
 
 @cache
+def _annotations(cls: type) -> dict[str, Any]:
+    """Return field to annotation, also where the module keeps them as text."""
+    hints = get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in attrs.fields(cls)}
+
+
+@cache
 def _hooks(annotation: Any) -> tuple[Hook | None, Hook | None]:
     """Return how to take values of *annotation* apart and to build them."""
-    if annotation in _PLAIN:
+    if _is_plain(annotation):
         return None, None
     converter = _converter()
+    unstructure = converter.get_unstructure_hook(annotation)
     structure = converter.get_structure_hook(annotation)
-    return (
-        converter.get_unstructure_hook(annotation),
-        lambda value: structure(value, annotation),
-    )
+
+    def take_apart(value: Any) -> Any:
+        try:
+            return unstructure(value)
+        except Exception:
+            # Of another class than annotated: validation names it, with its path.
+            return value
+
+    return take_apart, lambda value: structure(value, annotation)
 
 
-# Values of these types are plain already: no hook, no call.
-_PLAIN = frozenset(
-    [
-        str, int, float, bool, bytes, Any,
-        str | None, int | None, float | None, bool | None, bytes | None,
-        dict[str, Any], list[str], list[int],
-    ]
-)  # fmt: skip
+def _is_plain(annotation: Any) -> bool:
+    """Return whether values are plain already: no hook, no call."""
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _tagged(annotation) is None and _is_plain(args[0])
+    if origin in (list, dict, Union, UnionType):
+        return all(map(_is_plain, args))
+    return annotation in _PLAIN
+
+
+_PLAIN = frozenset([str, int, float, bool, bytes, None, type(None), Any])
+
+
+def _tagged(annotation: Any) -> Tagged | None:
+    """Return what says which class stands for which case, of a union."""
+    if get_origin(annotation) is not Annotated:
+        return None
+    words = annotation.__metadata__
+    return next((each for each in words if isinstance(each, Tagged)), None)
 
 
 @cache
@@ -213,7 +249,45 @@ def _converter() -> "Converter":
     # 1.3 GB on 2 MB of bad integers.
     from cattrs import Converter
 
-    return Converter(detailed_validation=False, forbid_extra_keys=True)
+    converter = Converter(detailed_validation=False, forbid_extra_keys=True)
+
+    @converter.register_unstructure_hook_factory(_is_union)
+    def _untag(annotation: Any) -> Hook:
+        tag, cases = _cases(annotation)
+        names = {cls: name for name, cls in cases.items()}
+        hooks = {cls: converter.get_unstructure_hook(cls) for cls in names}
+
+        def unstructure(value: Any) -> Any:
+            cls = type(value)
+            return {tag: names[cls], **hooks[cls](value)}
+
+        return unstructure
+
+    @converter.register_structure_hook_factory(_is_union)
+    def _tag(annotation: Any) -> Callable[[Any, Any], Any]:
+        tag, cases = _cases(annotation)
+        hooks = {name: converter.get_structure_hook(cls) for name, cls in cases.items()}
+
+        def structure(value: Any, _: Any) -> Any:
+            record = dict(value)
+            name = record.pop(tag)
+            if name not in hooks:
+                raise ValueError(f"no case {name!r:.60} of {tag!r}")
+            return hooks[name](record, cases[name])
+
+        return structure
+
+    return converter
+
+
+def _is_union(annotation: Any) -> bool:
+    return _tagged(annotation) is not None
+
+
+def _cases(annotation: Any) -> tuple[str, dict[str, type]]:
+    tagged = _tagged(annotation)
+    assert tagged is not None
+    return tagged.tag, tagged.cases
 
 
 def _sorted(value: Any, depth: int) -> Any:

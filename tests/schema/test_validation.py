@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from overwinter.codec import pack
 from overwinter.limits import MAX_DEPTH, MAX_FAULTS, MAX_KEY
 from overwinter.schema import find_faults, read_schema
-from overwinter.schema.model import SCALARS, ListOf, MapOf, OptionalOf, Scalar, Type
+from overwinter.schema.types import (
+    SCALARS,
+    EnumOf,
+    Field,
+    ListOf,
+    MapOf,
+    OptionalOf,
+    RecordOf,
+    Scalar,
+    Type,
+    UnionOf,
+)
 from overwinter.schema.validation import _fault, _fits, fits
 
 I64, U64 = 2**63, 2**64
@@ -256,12 +267,33 @@ _values = st.recursive(
     ),
     max_leaves=6,
 )
-_types = st.recursive(
-    st.sampled_from([Scalar(name) for name in SCALARS]),
+_enums = st.builds(EnumOf, st.sampled_from([("a",), ("a", "b")]), st.booleans())
+
+
+def _records(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[RecordOf]:
+    return st.lists(inner, max_size=2).map(
+        lambda types: RecordOf(
+            tuple(Field(i, "pq"[i - 1], type_) for i, type_ in enumerate(types, 1))
+        )
+    )
+
+
+def _unions(inner: st.SearchStrategy[Type]) -> st.SearchStrategy[UnionOf]:
+    record = _records(inner)
+    cases = st.tuples(st.tuples(st.just("a"), record), st.tuples(st.just("b"), record))
+    return st.builds(UnionOf, st.just("tag"), cases)
+
+
+_types: st.SearchStrategy[Type] = st.recursive(
+    st.one_of(st.sampled_from([Scalar(name) for name in SCALARS]), _enums),
     lambda inner: st.one_of(
-        st.builds(ListOf, inner), st.builds(MapOf, inner), st.builds(OptionalOf, inner)
+        st.builds(ListOf, inner),
+        st.builds(MapOf, inner),
+        st.builds(OptionalOf, inner),
+        _records(inner),
+        _unions(inner),
     ),
-    max_leaves=3,
+    max_leaves=4,
 )
 
 
@@ -273,7 +305,23 @@ def _values_of(type_: Type) -> st.SearchStrategy[Any]:
         return st.lists(_values_of(type_.item), max_size=3)
     if isinstance(type_, MapOf):
         return st.dictionaries(_texts, _values_of(type_.item), max_size=3)
-    wanted = {
+    if isinstance(type_, EnumOf):
+        return st.one_of(st.sampled_from([*type_.values, "later"]), _texts)
+    if isinstance(type_, RecordOf):
+        return st.fixed_dictionaries(
+            {field.name: _values_of(field.type) for field in type_.fields},
+            optional={"extra": st.none()} if len(type_.fields) == 1 else {},
+        )
+    if isinstance(type_, UnionOf):
+        return st.one_of(
+            st.builds(
+                lambda name, record: {"tag": name, **record},
+                st.sampled_from([name, name, name, "c"]),
+                _values_of(record),
+            )
+            for name, record in type_.cases
+        )
+    wanted: dict[str, st.SearchStrategy[Any]] = {
         "null": st.none(),
         "bool": st.booleans(),
         "i64": st.sampled_from([-I64, I64 - 1, I64]),
@@ -314,3 +362,29 @@ def test_whatever_fits_can_be_written(typed):
     type_, value = typed
     if fits(type_, value):
         pack(value)
+
+
+def _is_all_fast(type_: Type) -> bool:
+    """Return whether the fast look decides alone: opaque values want the slow one."""
+    if isinstance(type_, ListOf | MapOf | OptionalOf):
+        return _is_all_fast(type_.item)
+    if isinstance(type_, RecordOf):
+        return all(_is_all_fast(field.type) for field in type_.fields)
+    if isinstance(type_, UnionOf):
+        return all(_is_all_fast(record) for _, record in type_.cases)
+    return type_ != Scalar("opaque")
+
+
+@given(
+    _types.filter(_is_all_fast).flatmap(
+        lambda type_: st.tuples(
+            st.just(type_), st.lists(st.one_of(_values_of(type_), _values), max_size=3)
+        )
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_the_fast_look_and_the_slow_one_agree(typed):
+    """Where no value is opaque, neither refuses what the other accepts."""
+    type_, column = typed
+    slow = all(_fault(type_, value, "x", 0) is None for value in column)
+    assert _fits(type_, column) is slow
