@@ -88,7 +88,7 @@ class FileSource:
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
             raise StoreError(self.name, "open it", "it is not a regular file")
-        self.size = info.st_size
+        self.size, self.mode = info.st_size, stat.S_IMODE(info.st_mode)
 
     def read(self, offset: int, size: int) -> bytes:
         """Return *size* bytes from *offset*, in private memory."""
@@ -162,11 +162,16 @@ def read_small(path: PathLike, limit: int) -> bytes:
         source.close()
 
 
-def read_text(path: PathLike) -> str:
+def read_text(path: PathLike, *, errors: str = "replace") -> str:
     """
     Return the text of a file of the system, such as ``/proc/cpuinfo``.
 
-    Such a file has no size until it is read; what is no UTF-8 is replaced.
+    Such a file has no size until it is read.
+
+    Args:
+        path: The file.
+        errors: What becomes of bytes that are no UTF-8; ``surrogateescape`` for
+            names of files, which may be any bytes.
 
     Raises:
         NotFoundError: There is no such file.
@@ -175,7 +180,7 @@ def read_text(path: PathLike) -> str:
     name = os.fspath(path)
     with (
         _told(name, "read it"),
-        open(name, encoding="utf-8", errors="replace") as file,
+        open(name, encoding="utf-8", errors=errors) as file,
     ):
         return file.read()
 

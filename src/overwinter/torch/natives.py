@@ -7,12 +7,11 @@ it would sign what somebody else put there.
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import OverwinterError
-from ..files import FileSource
+from ..errors import OverwinterError, StoreError
+from ..files import FileSource, read_text
 from ..kinds import NativeArtifact
 from ..kinds.torchinductor import CACHE
 from .probes import probes
@@ -82,8 +81,7 @@ def _artifact(key: str, path: Path) -> NativeArtifact:
     NativeArtifact.check_key(key)
     source = FileSource(path)
     try:
-        mode = stat.S_IMODE(os.stat(path).st_mode)
-        return NativeArtifact(key, source.read(0, source.size), mode & 0o755)
+        return NativeArtifact(key, source.read(0, source.size), source.mode & 0o755)
     finally:
         source.close()
 
@@ -91,13 +89,10 @@ def _artifact(key: str, path: Path) -> NativeArtifact:
 def _mapped_files() -> list[str]:
     """Return the names of the files that are mapped into this process."""
     try:
-        with open(
-            "/proc/self/maps", encoding="utf-8", errors="surrogateescape"
-        ) as maps:
-            lines = maps.readlines()
-    except OSError:  # no such file on macOS; the code caches know most of them too
+        text = read_text("/proc/self/maps", errors="surrogateescape")
+    except StoreError:  # no such file on macOS; the code caches know most of them too
         return []
-    fields = (line.rstrip("\n").split(maxsplit=5) for line in lines)
+    fields = (line.split(maxsplit=5) for line in text.split("\n"))
     return sorted({each[5] for each in fields if len(each) == 6})
 
 
