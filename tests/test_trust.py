@@ -181,9 +181,9 @@ def test_a_damaged_key_in_the_variable_is_refused_and_never_shown(monkeypatch, g
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
 
 
-def test_a_key_file_that_is_not_there_is_told_without_its_name(monkeypatch):
+def test_a_key_file_that_is_not_there_is_told_without_its_name(home, monkeypatch):
     """The variable is named, and the reason; what it holds is not."""
-    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", "/missing/S3cret")
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(home / "missing" / "S3cret"))
     with pytest.raises(TrustError, match=r"no file to read .No such file") as caught:
         own_key()
     assert "S3cret" not in str(caught.value)
