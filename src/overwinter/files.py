@@ -82,8 +82,8 @@ class FileSource:
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
             try:
                 self._fd = os.open(self.name, flags)
-            except ValueError as error:  # a NUL in the path
-                raise StoreError(self.name, "open it", str(error)) from error
+            except ValueError as error:
+                raise StoreError(self.name, "open it", "a NUL in its path") from error
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
