@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 import math
+import os
 from collections import defaultdict
 from typing import Any, ClassVar
 
@@ -89,6 +90,19 @@ def test_an_artifact_puts_itself_into_its_cache(acme):
     Plan("a", b"program").populate_cache()
     assert (acme / "plans" / "a").read_bytes() == b"program"
     assert [path.name for path in (acme / "plans").iterdir()] == ["a"]
+
+
+def test_a_cache_that_an_artifact_makes_is_no_secret(acme):
+    """Its directories are as open as the framework would have made them."""
+    before = os.umask(0o022)
+    try:
+        Plan("a", b"program").populate_cache()
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in (acme, acme / "plans")] == [
+        0o755,
+        0o755,
+    ]
 
 
 def test_an_artifact_leaves_what_its_cache_holds(acme):

@@ -278,6 +278,13 @@ def test_a_damaged_record_block_costs_its_records_and_no_others():
         _load(damaged, strict=True)
 
 
+def test_a_damaged_block_of_one_record_is_named_by_that():
+    """Nothing comes after it."""
+    data = _bundle(_current(Plan("a", b"x")))
+    loaded = _load(_flipped(data, data.index(b"tiles")))
+    assert _notes(loaded) == {"quarantined": [("acme/plan", "a")]}
+
+
 def test_a_torn_append_is_a_problem_and_not_the_end():
     """What was whole before is used."""
     whole = _bundle(_current(Plan("a", b"x")))

@@ -164,14 +164,21 @@ def test_a_small_file_is_read_whole_up_to_a_limit(folder):
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc here")
-def test_a_small_file_is_closed_again(folder):
-    """Whether it was read or refused."""
+def test_every_file_is_closed_again(folder):
+    """Whatever came of it: a job that runs for weeks has a limit of open files."""
     (folder / "file").write_bytes(b"12345")
-    before = len(os.listdir("/proc/self/fd"))
+    before = os.listdir("/proc/self/fd")
     files.read_small(folder / "file", limit=5)
     with pytest.raises(StoreError, match="over 4"):
         files.read_small(folder / "file", limit=4)
-    assert len(os.listdir("/proc/self/fd")) == before
+    with pytest.raises(StoreError, match="it is not a regular file"):
+        FileSource(folder)
+    FileSource(folder / "file").close()
+    files.create_once(folder / "once", b"")
+    for writing in (files.replacing, files.appending):
+        with writing(folder / "file") as file:
+            file.write(b"6")
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_whatever_holds_bytes_is_a_source(folder):
@@ -482,6 +489,19 @@ def test_publishing_works_where_there_are_no_hard_links(folder, monkeypatch, num
     (folder / "temporary").write_bytes(b"newer")
     assert files.publish(folder / "temporary", folder / "file") is False
     assert (folder / "file").read_bytes() == b"new"
+
+
+def test_publishing_does_not_rename_over_a_failing_disk(folder, monkeypatch):
+    """Only where links are unknown is a rename tried, which could clobber."""
+
+    def link(*paths: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "link", link)
+    (folder / "temporary").write_bytes(b"new")
+    with pytest.raises(StoreError, match="could not publish it: Input/output error"):
+        files.publish(folder / "temporary", folder / "file")
+    assert _names(folder) == ["temporary"]
 
 
 def test_publishing_says_what_it_could_not_do(folder):

@@ -298,7 +298,6 @@ def test_only_the_segments_that_we_trust_are_populated(cache):
 HOSTILE = [
     "../outside",
     "../../outside",
-    "/tmp/outside",
     "a/../../outside",
     "a/..",
     "..\\outside",
@@ -317,7 +316,8 @@ ODD = ["torchinductor//outside", "torchinductor/.overwinter-x/outside", "é/outs
 def test_a_key_that_leads_outside_writes_nothing(artifact, cache, tmp_path):
     """Signed by ourselves, and refused all the same: nothing is written anywhere."""
     (group,) = encode([artifact], capture())
-    keys = HOSTILE if artifact.type() == "pgo" else HOSTILE + ODD
+    keys = [*HOSTILE, f"{tmp_path}/outside"]
+    keys += [] if artifact.type() == "pgo" else ODD
     columns = {name: column * len(keys) for name, column in group.columns.items()}
     columns["key"] = keys
     hostile = Records(group.stamp, columns, group.payload_names, group.environment)
@@ -330,7 +330,6 @@ def test_a_key_that_leads_outside_writes_nothing(artifact, cache, tmp_path):
     assert written == {entry}
     assert sorted(note.key for note in info.quarantined) == sorted(keys)
     assert info.artifacts == {artifact.type(): [artifact.key]}
-    assert not Path("/tmp/outside").exists()
     with pytest.raises(KeyGrammarError, match=f"^{artifact.type()}: key "):
         load(data, strict=True)
 

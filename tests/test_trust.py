@@ -118,6 +118,21 @@ def test_a_key_is_kept_in_the_home_directory_without_other_advice(monkeypatch, h
         assert (home / ".local/share/overwinter/signing.key").exists()
 
 
+def test_a_home_is_the_one_that_was_given(tmp_path, home):
+    """And the process's own where none was."""
+    own_key({"HOME": str(tmp_path / "other")})
+    assert (tmp_path / "other/.local/share/overwinter/signing.key").exists()
+    own_key({})
+    assert (home / ".local/share/overwinter/signing.key").exists()
+
+
+def test_a_key_that_cannot_be_read_is_an_error_of_the_store(key_file):
+    """Its path is ours, so it is told."""
+    key_file.mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"signing\.key: could not open it: it is not"):
+        own_key()
+
+
 def test_a_process_without_a_home_is_told_what_to_do(monkeypatch):
     """There is no place for a key, and none is made somewhere else."""
     monkeypatch.setattr(os.path, "expanduser", lambda path: path)
@@ -140,6 +155,7 @@ DAMAGED = {
     "cut": TEXT[:-4],
     "long": PREFIX + base64.b64encode(SEED + SEED).decode(),
     "not base64": PREFIX + "S3cretS3cret!!!",
+    "a letter too many": TEXT[:40] + "!" + TEXT[40:],
     "another kind": "overwinter-secret-key-rsa:" + "S3cret" * 8,
     "no words": base64.b64encode(SEED).decode(),
     "bytes": "S3cret\ufffd\x00",

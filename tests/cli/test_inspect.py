@@ -58,7 +58,7 @@ def test_the_keys_are_listed_when_asked_for(put, capsys):
     assert main(["inspect", "--keys", name]) == 0
     shown = capsys.readouterr().out
     assert shown.endswith(
-        "\nkind       key\nacme/plan  a\nacme/plan  b\nacme/tile  c\nacme/tile  d\n"
+        "\n\nkind       key\nacme/plan  a\nacme/plan  b\nacme/tile  c\nacme/tile  d\n"
     )
 
 

@@ -62,6 +62,7 @@ def test_what_is_lost_is_named(put, capsys):
     (row,) = shown.out.splitlines()[1:]
     assert row.split()[0] == "quarantined"
     assert row.endswith("acme/plan  a b")
+    assert "model.owb: segment 0, payload block 0: found SHA-256" in shown.err
     assert "1 findings, 2 artifacts named" in shown.err
 
 

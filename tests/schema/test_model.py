@@ -50,6 +50,9 @@ def test_a_schema_without_words_is_the_same_schema():
 
 def test_each_type_is_read_as_its_own_thing():
     """The types of the schema language, and nothing that two of them share."""
+    assert sorted(SCALARS) == (
+        "bool bytes f64 i64 null opaque payload str time_ns u64".split()
+    )
     fields = [{"id": 1, "name": "key", "type": "str"}]
     fields += [
         {"id": number, "name": f"a_{name}", "type": name}
