@@ -388,3 +388,16 @@ def test_the_collector_is_left_as_it_was(enabled):
         assert gc.isenabled() is enabled
     finally:
         (gc.enable if was_enabled else gc.disable)()
+
+
+def test_fields_by_keyword_come_back_too():
+    """Such a class registers and saves, so it must load."""
+
+    @attrs.frozen
+    class Plan:
+        key: str
+        tiles: int = attrs.field(default=4, kw_only=True)
+        device: str = "cpu"
+
+    plans = [Plan("a", tiles=8), Plan("b", "gpu", tiles=1)]
+    assert objects_of(Plan, columns_of(Plan, plans)) == plans

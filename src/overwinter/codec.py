@@ -188,8 +188,13 @@ def objects_of(cls: type[T], columns: Mapping[str, Column]) -> list[T]:
         column = columns[name]
         structure = _hooks(hint)[1]
         structured.append(column if structure is None else list(map(structure, column)))
+    rows = zip(*structured, strict=True)
+    fields = attrs.fields(cls)  # type: ignore[arg-type]
     with _collector_paused():
-        return list(starmap(cls, zip(*structured, strict=True)))
+        if any(field.kw_only for field in fields):
+            names = [field.alias for field in fields]
+            return [cls(**dict(zip(names, row, strict=True))) for row in rows]
+        return list(starmap(cls, rows))
 
 
 Hook = Callable[[Any], Any]
