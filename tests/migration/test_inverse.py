@@ -56,6 +56,14 @@ def _join(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "us": record["first"] * 10 + record["rest"]}
 
 
+def _union(*fields: Any) -> Any:
+    return {"union": {"tag": "does", "cases": {"run": [*fields], "wait": [OLD]}}}
+
+
+def _parts(*fields: Any) -> Any:
+    return {"id": 1, "name": "parts", "type": {"list": {"record": [*fields]}}}
+
+
 US = (2, "us", "i64", ...)
 SOURCE = {"record": [NAME, OLD]}
 TARGET = {"record": [NAME, NEW, MORE]}
@@ -107,6 +115,23 @@ CASES: dict[str, tuple[Any, list[Any], list[Any], dict[str, Any]]] = {
         [(2, "s", {"list": SOURCE}, ...)],
         [(2, "s", {"list": TARGET}, ...)],
         {"s": [[], []]},
+    ),
+    "each of a case": (
+        each("s", *INNER, where={"does": "run"}),
+        [(2, "s", {"list": _union(NAME, OLD)}, ...)],
+        [(2, "s", {"list": _union(NAME, NEW, MORE)}, ...)],
+        {
+            "s": [
+                [{"does": "run", "name": "a", "us": 1}, {"does": "wait", "us": 7}],
+                [{"does": "wait", "us": 8}],
+            ]
+        },
+    ),
+    "each within each": (
+        each("s", each("parts", *INNER)),
+        [(2, "s", {"record": [_parts(NAME, OLD)]}, ...)],
+        [(2, "s", {"record": [_parts(NAME, NEW, MORE)]}, ...)],
+        {"s": [{"parts": [{"name": "a", "us": 1}]}, {"parts": []}]},
     ),
     "custom changes": (
         custom(_swap, down=_swap, changes=["a", "b"]),
@@ -206,16 +231,100 @@ def test_records_without_fields_are_kept():
 def test_each_wants_records_inside_the_field():
     """A step for a field of numbers is a mistake that no data is needed to find."""
     step = migration("plan", 1, 2, each("us", *INNER))
-    with pytest.raises(MigrationError, match="needs records inside the field, got i64"):
+    with pytest.raises(MigrationError, match=r"no records for each\('us'.* in i64"):
         step.effect(_schema(1, US), _schema(2, US))
+
+
+@pytest.mark.parametrize(
+    ("operation", "type_", "case"),
+    [
+        (each("s", *INNER), {"map": SOURCE}, "a map without keyed"),
+        (each("s", *INNER, keyed=True), SOURCE, "keyed without a map"),
+        (each("s", *INNER, keyed=True), {"map": {"map": SOURCE}}, "two maps"),
+        (each("s", *INNER), _union(NAME, OLD), "a union without where"),
+        (each("s", *INNER, where={"does": "run"}), SOURCE, "where without a union"),
+        (each("s", *INNER, where={"does": "go"}), _union(NAME, OLD), "no such case"),
+        (each("s", *INNER, where={"is": "run"}), _union(NAME, OLD), "another tag"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_finds_in_a_schema_what_it_finds_in_records(operation, type_, case):
+    """Or a step would be proved against the schema, and do nothing to the data."""
+    schema = _schema(1, (2, "s", type_, ...))
+    with pytest.raises(MigrationError, match="no records for each"):
+        migration("plan", 1, 2, operation).effect(schema, schema)
+
+
+def test_where_names_one_case():
+    """A second entry would look as if both had to hold."""
+    with pytest.raises(ValueError, match="must name one tag and its case"):
+        each("s", *INNER, where={"does": "run", "is": "run"})
+
+
+THERE = (3, "there", "i64", ...)
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        rename("us", "there"),
+        replace("us", "there", up=_up),
+        add("there", default=0),
+        custom(_swap, adds=["there"]),
+    ],
+    ids=["rename", "replace", "add", "custom"],
+)
+def test_a_field_that_is_there_is_not_made_again(operation):
+    """Its values would be gone without a word."""
+    schema = _schema(1, US, THERE)
+    with pytest.raises(MigrationError, match="a field 'there' that is there already"):
+        migration("plan", 1, 2, operation).effect(schema, schema)
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["of the kind", "of a record"])
+def test_a_new_field_has_an_id_of_its_own(inside):
+    """Dropping and adding is how a rename that loses all values would look."""
+    operations = [drop("us", loss="times"), add("t", default=0)]
+    if inside:
+        record = {"record": [NAME, {"id": 2, "name": "t", "type": "i64", "default": 0}]}
+        before, after = (2, "s", SOURCE, ...), (2, "s", record, ...)
+        step = migration("plan", 1, 2, each("s", *operations))
+    else:
+        before, after = US, (2, "t", "i64", 0)
+        step = migration("plan", 1, 2, *operations)
+    with pytest.raises(MigrationError, match="new field 't' with the id of 'us'"):
+        step.effect(_schema(1, before), _schema(2, after))
+
+
+def test_a_default_is_each_record_s_own():
+    """What a later step does to one record's list must not show in another's."""
+
+    def grow(record: dict[str, Any]) -> dict[str, Any]:
+        record["tiles"].append(record["key"])
+        return record
+
+    columns = Columns(2, {"key": ["a", "b"]})
+    step = migration(
+        "plan", 1, 2, add("tiles", default=[]), custom(grow, changes=["tiles"])
+    )
+    assert step.apply(columns)["tiles"] == [["a"], ["b"]]
+
+
+def test_a_payload_that_a_custom_step_removes_is_gone():
+    """It passes by unread; it must not come back."""
+    columns = Columns(
+        1, {"key": ["a"], "program": [["block", 0]]}, unseen=frozenset(["program"])
+    )
+    step = migration(
+        "plan", 1, 2, custom(lambda record: record, removes=["program"], loss="it")
+    )
+    assert list(step.apply(columns)) == ["key"]
 
 
 def test_a_step_that_names_no_field_of_the_schema_is_refused():
     """Long before an old bundle comes along."""
     step = migration("plan", 1, 2, rename("missing", "found"))
-    with pytest.raises(
-        MigrationError, match=r"found 'missing' in .*, expected a field"
-    ):
+    with pytest.raises(MigrationError, match=r"found no field 'missing', expected"):
         step.effect(_schema(1, US), _schema(2, US))
 
 

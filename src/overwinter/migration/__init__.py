@@ -5,7 +5,8 @@ A step is a list of operations on columns; a column that no operation names is
 carried unread. A plan is the chain of steps from one version to the newest.
 """
 
-from .operations import add, convert, custom, drop, each, rename, replace
+from .each import each
+from .operations import add, convert, custom, drop, rename, replace
 from .plan import Plan, Steps
 from .step import Step, migration
 

@@ -1,5 +1,5 @@
 """
-Operations on columns: rename, add, drop, replace, convert, each, custom.
+Operations on columns: rename, add, drop, replace, convert, custom.
 
 Each offers ``apply(columns)``, ``inverse()`` where there is one, and
 ``effect(fields)``, which says what the first does to a schema, so that a step is
@@ -8,13 +8,13 @@ proved without any data. What an operation loses, it says.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import deepcopy
 from typing import Any, Protocol
 
 import attrs
 
 from ..codec import Columns
 from ..schema import Field
-from ..schema.types import ListOf, MapOf, OptionalOf, RecordOf, Type
 
 __all__ = [
     "Operation",
@@ -22,7 +22,7 @@ __all__ = [
     "convert",
     "custom",
     "drop",
-    "each",
+    "effect_of",
     "rename",
     "replace",
 ]
@@ -52,6 +52,16 @@ class Operation(Protocol):
         """Fields of the new version whose values this makes from old ones."""
         ...
 
+    @property
+    def introduces(self) -> frozenset[str]:
+        """Fields that only the new version has: each needs an id of its own."""
+        ...
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Fields of the old version whose values this looks at."""
+        ...
+
     def apply(self, columns: Columns, changed: Changed) -> None:
         """Change *changed*, the columns so far; *columns* decodes them."""
         ...
@@ -72,6 +82,8 @@ class _Rename:
     loss = ""
     is_lossy = False
     converts: frozenset[str] = frozenset()
+    introduces: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         changed[self.new] = changed.pop(self.old)
@@ -79,7 +91,9 @@ class _Rename:
             columns.unseen = columns.unseen - {self.old} | {self.new}
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
-        fields[self.new] = attrs.evolve(fields.pop(self.old), name=self.new)
+        field = fields.pop(self.old)
+        _expect_free(fields, self.new)
+        fields[self.new] = attrs.evolve(field, name=self.new)
 
     def inverse(self, before: Mapping[str, Field]) -> Operation:
         return _Rename(self.new, self.old)
@@ -92,11 +106,22 @@ class _Add:
     loss = ""
     is_lossy = False
     converts: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset([self.name])
 
     def apply(self, columns: Columns, changed: Changed) -> None:
-        changed[self.name] = [self.default] * columns.rows
+        default = self.default
+        if isinstance(default, list | dict):
+            # Each record its own: a later step may change one in place.
+            changed[self.name] = [deepcopy(default) for _ in range(columns.rows)]
+        else:
+            changed[self.name] = [default] * columns.rows
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
+        _expect_free(fields, self.name)
         fields[self.name] = attrs.evolve(after[self.name], default=self.default)
 
     def inverse(self, before: Mapping[str, Field]) -> Operation:
@@ -109,6 +134,8 @@ class _Drop:
     loss: str
     is_lossy = True
     converts: frozenset[str] = frozenset()
+    introduces: frozenset[str] = frozenset()
+    reads: frozenset[str] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         del changed[self.name]
@@ -138,6 +165,14 @@ class _Replace:
     def converts(self) -> frozenset[str]:
         return frozenset([self.new])
 
+    @property
+    def introduces(self) -> frozenset[str]:
+        return self.converts if self.old != self.new else frozenset()
+
+    @property
+    def reads(self) -> frozenset[str]:
+        return frozenset([self.old])
+
     def apply(self, columns: Columns, changed: Changed) -> None:
         column = columns.decoded(self.old, changed.pop(self.old))
         with _told():
@@ -146,6 +181,7 @@ class _Replace:
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         before, field = fields.pop(self.old), after[self.new]
+        _expect_free(fields, self.new)
         # A conversion keeps its id, a replacement has one of its own.
         kept = self.old == self.new
         fields[self.new] = attrs.evolve(field, id=before.id) if kept else field
@@ -154,73 +190,6 @@ class _Replace:
         if self.down is None:
             return None
         return _Replace(self.new, self.old, self.down, self.up, self.loss)
-
-
-@attrs.frozen
-class _Each:
-    name: str
-    operations: tuple[Operation, ...]
-    keyed: bool
-
-    @property
-    def loss(self) -> str:
-        return "; ".join(op.loss for op in self.operations if op.loss)
-
-    @property
-    def is_lossy(self) -> bool:
-        return any(op.is_lossy and not op.loss for op in self.operations)
-
-    @property
-    def converts(self) -> frozenset[str]:
-        return frozenset([self.name])
-
-    def apply(self, columns: Columns, changed: Changed) -> None:
-        column = columns.decoded(self.name, changed[self.name])
-        found: list[Record] = []
-        for value in column:
-            _collect(value, self.keyed, found)
-        # The records of a whole column are columns themselves: one pass for each
-        # operation, however they are nested in lists.
-        names = list(found[0]) if found else []
-        if any(record.keys() != found[0].keys() for record in found):
-            raise ValueError(f"records of different fields in {self.name!r}")
-        inner = Columns(
-            len(found), {n: [record[n] for record in found] for n in names}, self.name
-        )
-        inner_changed = inner.items_unread()
-        if found:
-            for operation in self.operations:
-                operation.apply(inner, inner_changed)
-        lists = {n: inner.decoded(n, column) for n, column in inner_changed.items()}
-        made = [
-            dict(zip(lists, row, strict=True))
-            for row in zip(*lists.values(), strict=True)
-        ]
-        # A record without any field is lost by the zip.
-        fresh = iter(made or [{} for _ in found])
-        changed[self.name] = [_rebuilt(value, self.keyed, fresh) for value in column]
-
-    def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
-        field, new = fields[self.name], after[self.name]
-        record, target = _record_in(field.type), _record_in(new.type)
-        inner = {each.name: each for each in record.fields}
-        for operation in self.operations:
-            operation.effect(inner, {each.name: each for each in target.fields})
-        order = {each.name: index for index, each in enumerate(target.fields)}
-        ordered = sorted(inner.values(), key=lambda f: order.get(f.name, len(order)))
-        fields[self.name] = attrs.evolve(
-            field, type=_with_record(field.type, RecordOf(tuple(ordered)))
-        )
-
-    def inverse(self, before: Mapping[str, Field]) -> Operation | None:
-        record = _record_in(before[self.name].type)
-        inner = {each.name: each for each in record.fields}
-        back = [operation.inverse(inner) for operation in reversed(self.operations)]
-        if any(operation is None for operation in back):
-            return None
-        return _Each(
-            self.name, tuple(each for each in back if each is not None), self.keyed
-        )
 
 
 @attrs.frozen
@@ -240,10 +209,18 @@ class _Custom:
     def converts(self) -> frozenset[str]:
         return frozenset([*self.adds, *self.changes])
 
+    @property
+    def introduces(self) -> frozenset[str]:
+        return frozenset(self.adds)
+
+    # Not payloads, which alone are stored apart.
+    reads: frozenset[str] = frozenset()
+
     def apply(self, columns: Columns, changed: Changed) -> None:
         # References to payloads are no values: they pass by.
-        carried = {n: changed[n] for n in columns.unseen if n in changed}
-        names = [name for name in changed if name not in carried]
+        unseen = [name for name in changed if name in columns.unseen]
+        carried = {n: changed[n] for n in unseen if n not in self.removes}
+        names = [name for name in changed if name not in unseen]
         lists = [columns.decoded(name, changed[name]) for name in names]
         kept = [name for name in names if name not in self.removes]
         with _told():
@@ -259,8 +236,11 @@ class _Custom:
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         for name in self.removes:
             del fields[name]
-        for name in (*self.adds, *self.changes):
+        for name in self.adds:
+            _expect_free(fields, name)
             fields[name] = after[name]
+        for name in self.changes:
+            fields[name] = attrs.evolve(after[name], id=fields[name].id)
 
     def inverse(self, before: Mapping[str, Field]) -> Operation | None:
         if self.down is None:
@@ -268,6 +248,35 @@ class _Custom:
         return _Custom(
             self.down, self.up, self.loss, self.adds, self.removes, self.changes
         )
+
+
+def effect_of(
+    operations: Iterable[Operation], before: Iterable[Field], after: Iterable[Field]
+) -> Fields:
+    """
+    Return the fields *before* as *operations* change them, by name.
+
+    Args:
+        operations: In order.
+        before: Fields of the old version.
+        after: Fields of the new version: they type what is new.
+
+    Raises:
+        KeyError: An operation names a field that is not there.
+        ValueError: One makes a field that is there already, or whose id was
+            another field's.
+        TypeError: A field has no records for `each`.
+    """
+    old = {field.id: field.name for field in before}
+    fields = {field.name: field for field in before}
+    new = {field.name: field for field in after}
+    for operation in operations:
+        operation.effect(fields, new)
+        for name in operation.introduces:
+            was = old.get(fields[name].id)
+            if was is not None:
+                raise ValueError(f"a new field {name!r} with the id of {was!r}")
+    return fields
 
 
 def rename(old: str, new: str) -> Operation:
@@ -314,18 +323,6 @@ def convert(
     return _Replace(name, name, up, down, loss)
 
 
-def each(name: str, *operations: Operation, keyed: bool = False) -> Operation:
-    """
-    Change the records inside the field *name*: one, an optional one, or a list.
-
-    Args:
-        name: The field of the kind.
-        operations: What to do to each record in it.
-        keyed: The field is a map whose values are the records.
-    """
-    return _Each(name, operations, keyed)
-
-
 def custom(
     up: Callable[[Record], Record],
     *,
@@ -349,6 +346,11 @@ def custom(
     return _Custom(up, down, loss, tuple(removes), tuple(adds), tuple(changes))
 
 
+def _expect_free(fields: Fields, name: str) -> None:
+    if name in fields:
+        raise ValueError(f"a field {name!r} that is there already")
+
+
 @contextmanager
 def _told() -> Iterator[None]:
     # Whatever a step's own function raises, only its records are lost.
@@ -356,40 +358,3 @@ def _told() -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(repr(error)) from error
-
-
-def _collect(value: Any, keyed: bool, found: list[Record]) -> None:
-    """Gather the records in *value*, through lists, and through one map if *keyed*."""
-    if isinstance(value, list):
-        for item in value:
-            _collect(item, keyed, found)
-    elif isinstance(value, dict) and keyed:
-        for item in value.values():
-            _collect(item, False, found)
-    elif isinstance(value, dict):
-        found.append(value)
-
-
-def _rebuilt(value: Any, keyed: bool, fresh: Iterator[Record]) -> Any:
-    """Return *value* with each of its records replaced, in the order of `_collect`."""
-    if isinstance(value, list):
-        return [_rebuilt(item, keyed, fresh) for item in value]
-    if isinstance(value, dict) and keyed:
-        return {key: _rebuilt(item, False, fresh) for key, item in value.items()}
-    if isinstance(value, dict):
-        return next(fresh)
-    return value
-
-
-def _record_in(kind: Type) -> RecordOf:
-    while isinstance(kind, ListOf | MapOf | OptionalOf):
-        kind = kind.item
-    if not isinstance(kind, RecordOf):
-        raise TypeError(f"each() needs records inside the field, got {kind}")
-    return kind
-
-
-def _with_record(kind: Type, record: RecordOf) -> Type:
-    if isinstance(kind, ListOf | MapOf | OptionalOf):
-        return attrs.evolve(kind, item=_with_record(kind.item, record))
-    return record

@@ -7,7 +7,7 @@ import attrs
 from ..codec import Columns
 from ..errors import MigrationError
 from ..schema import Field, Schema
-from .operations import Operation
+from .operations import Operation, effect_of
 
 __all__ = ["Step", "migration"]
 
@@ -20,6 +20,7 @@ class Step:
     old: int
     new: int
     operations: tuple[Operation, ...]
+    loss: str = ""
 
     @property
     def name(self) -> str:
@@ -28,13 +29,24 @@ class Step:
 
     @property
     def losses(self) -> tuple[str, ...]:
-        """What the step loses, as its operations declare."""
-        return tuple(each.loss for each in self.operations if each.loss)
+        """What the step loses, as it and its operations declare."""
+        losses = [self.loss, *(each.loss for each in self.operations)]
+        return tuple(loss for loss in losses if loss)
 
     @property
     def converts(self) -> frozenset[str]:
         """Fields of the new version whose values are made from old ones."""
         return frozenset().union(*(each.converts for each in self.operations))
+
+    @property
+    def introduces(self) -> frozenset[str]:
+        """Fields that only the new version has."""
+        return frozenset().union(*(each.introduces for each in self.operations))
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Fields of the old version whose values are looked at, by `custom` apart."""
+        return frozenset().union(*(each.reads for each in self.operations))
 
     def apply(self, columns: Columns) -> Columns:
         """
@@ -67,21 +79,18 @@ class Step:
         the types of what the step adds.
 
         Raises:
-            MigrationError: The step names a field that is not there.
+            MigrationError: The step names a field that is not there, or makes
+                one that is, or gives an id to a second field.
         """
-        fields = {field.name: field for field in schema.fields}
-        new = {field.name: field for field in after.fields}
-        for operation in self.operations:
-            try:
-                operation.effect(fields, new)
-            except (KeyError, TypeError) as error:
-                raise MigrationError(
-                    self.kind,
-                    self.name,
-                    f"{error} in {operation}",
-                    "a field of that name",
-                ) from error
-        return fields
+        try:
+            return effect_of(self.operations, schema.fields, after.fields)
+        except KeyError as error:
+            found = f"no field {error}"
+        except (TypeError, ValueError) as error:
+            found = str(error)
+        raise MigrationError(
+            self.kind, self.name, found, f"operations that lead to {after.source}"
+        )
 
     def inverse(self, before: Schema) -> "Step":
         """
@@ -102,10 +111,12 @@ class Step:
                     "an operation with down=…, or a default for what was dropped",
                 )
             back.append(inverse)
-        return Step(self.kind, self.new, self.old, tuple(back))
+        return Step(self.kind, self.new, self.old, tuple(back), self.loss)
 
 
-def migration(kind: str, old: int, new: int, *operations: Operation) -> Step:
+def migration(
+    kind: str, old: int, new: int, *operations: Operation, loss: str = ""
+) -> Step:
     """
     Return the step of *kind* from version *old* to *new*.
 
@@ -114,10 +125,12 @@ def migration(kind: str, old: int, new: int, *operations: Operation) -> Step:
         old: The version that it reads.
         new: The version that it writes: always the next.
         operations: Applied in order.
+        loss: What the version loses beside what the operations do, such as
+            variants of a key where only one is kept from now on.
 
     Raises:
         MigrationError: *new* is not the version after *old*.
     """
     if new != old + 1:
         raise MigrationError(kind, f"{old} -> {new}", "a leap", f"{old} -> {old + 1}")
-    return Step(kind, old, new, operations)
+    return Step(kind, old, new, operations, loss)
