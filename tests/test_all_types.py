@@ -9,11 +9,11 @@ from acme.graphs import Compile, Graph, Link, Mode, Source
 from acme.plans import registered
 
 from overwinter import Bundle, CacheArtifactManager
-from overwinter.artifact import Kind
 from overwinter.bundle import write_bundle
 from overwinter.codec import _hooks, columns_of, objects_of
 from overwinter.encode import encode
 from overwinter.errors import WrongShapeError
+from overwinter.kind import Kind
 from overwinter.schema import U64, OpenEnum, Payload, Tagged, TimeNs
 from overwinter.trust import Policy, SigningKey
 

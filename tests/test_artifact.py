@@ -146,13 +146,27 @@ def test_a_kind_is_registered_by_a_decorator():
         assert CacheArtifactFactory.kinds() == tuple(sorted([*before, "acme/plan"]))
 
 
+def test_registering_a_class_again_changes_nothing(acme):
+    """A module may be found by two ways, an import and a pack."""
+    before = CacheArtifactFactory.kind("acme/plan")
+    CacheArtifactFactory.register(Plan)
+    assert CacheArtifactFactory.kind("acme/plan") is before
+
+
 def test_a_name_is_registered_once(acme):
     """Two classes of one kind would read each other's bytes."""
+
+    @attrs.frozen
+    class Other(Plan):
+        pass
+
     words = (
-        "kind 'acme/plan' is registered already, by Plan; registered are acme/plan, "
+        r"kind 'acme/plan' is registered already, by Plan of acme; give the kind of "
+        r".*Other of test_artifact another name"
     )
     with pytest.raises(KindError, match=words):
-        CacheArtifactFactory.register(Plan)
+        CacheArtifactFactory.register(Other)
+    assert CacheArtifactFactory.kind("acme/plan").cls is Plan
 
 
 def test_a_kind_that_is_not_registered_is_named():
@@ -204,7 +218,7 @@ def test_a_class_that_drifted_is_not_registered(acme):
         def type() -> str:
             return "acme/plan"
 
-    with pytest.raises(DriftError) as caught:
+    with registered(), pytest.raises(DriftError) as caught:
         CacheArtifactFactory.register(Drifted)
     assert caught.value.faults == (
         "add     tiles: list<i64> = []",
@@ -221,7 +235,8 @@ def _another(kind: str, **attributes: Any) -> type[CacheArtifact]:
 
 def test_a_class_without_a_schema_is_not_registered():
     """The schema comes first."""
-    with pytest.raises(InvalidSchemaError, match="acme/tile: folder: found nothing"):
+    words = "acme/tile: folder: found nothing"
+    with registered(), pytest.raises(InvalidSchemaError, match=words):
         CacheArtifactFactory.register(_another("acme/tile"))
 
 
@@ -229,7 +244,7 @@ def test_a_class_without_its_migrations_is_not_registered():
     """Old bundles would otherwise be found unreadable by their users."""
     cls = _another("acme/plan", migrations_package="overwinter_migrations")
     words = "acme/plan: acme/plan 1 -> 2: found no step, expected one; mend the step"
-    with pytest.raises(MigrationError, match=words):
+    with registered(), pytest.raises(MigrationError, match=words):
         CacheArtifactFactory.register(cls)
 
 

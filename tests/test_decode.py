@@ -9,7 +9,6 @@ import pytest
 from acme.plans import Plan, records_of, registered
 
 from overwinter import Bundle, CacheArtifactFactory, CacheArtifactManager
-from overwinter.artifact import Kind
 from overwinter.bundle import KindStamp, Records, append_segment, write_bundle
 from overwinter.encode import encode
 from overwinter.errors import (
@@ -23,6 +22,7 @@ from overwinter.errors import (
 )
 from overwinter.files import BytesSource
 from overwinter.info import OUTCOMES
+from overwinter.kind import Kind
 from overwinter.kinds import InductorArtifact, NativeArtifact
 from overwinter.schema import read_schema
 from overwinter.trust import Policy, SigningKey
@@ -217,10 +217,7 @@ def test_another_schema_of_the_same_version_stays_opaque():
 def test_an_unknown_kind_stays_opaque():
     """Listed and counted; what would read it is said."""
     data = _bundle(*encode([Plan("a", b"x"), InductorArtifact(GRAPH, b"y")], MACHINE))
-    with registered():
-        from overwinter import CacheArtifactFactory
-
-        del CacheArtifactFactory._kinds["acme/plan"]
+    with registered(without=("acme/plan",)):
         loaded = _load(data, strict=True)
     assert list(loaded) == ["inductor"]
     (note,) = loaded.info.opaque
@@ -374,11 +371,7 @@ def test_a_class_that_asks_more_than_its_schema_costs_what_it_refuses():
         tiles: tuple[int, ...] = ()
 
     data = _bundle(_current(*[Plan(k, b"x", n) for k, n in zip("abc", (1, 200, 3))]))  # noqa: B905
-    from overwinter import CacheArtifactFactory
-
-    with registered():
-        del CacheArtifactFactory._kinds["acme/plan"]
-        CacheArtifactFactory.register(Strict)
+    with registered(Strict, without=("acme/plan",)):
         loaded = _load(data)
         with pytest.raises(WrongShapeError, match="200 is too slow"):
             _load(data, strict=True)

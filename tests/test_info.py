@@ -9,7 +9,7 @@ from acme.plans import Plan, registered
 
 from overwinter import CacheArtifactFactory, CacheInfo
 from overwinter.info import OUTCOMES, Note
-from overwinter.kinds import BUILTIN_KINDS, InductorArtifact
+from overwinter.kinds import PACK, InductorArtifact
 
 GRAPH = "f" + "a" * 51
 
@@ -32,7 +32,7 @@ def test_what_was_done_is_counted_by_kind():
     assert info.inductor_artifacts == [GRAPH, GRAPH]
 
 
-@pytest.mark.parametrize("cls", BUILTIN_KINDS, ids=lambda cls: cls.type())
+@pytest.mark.parametrize("cls", PACK.classes, ids=lambda cls: cls.type())
 def test_every_built_in_kind_has_its_list(cls):
     """Under torch's names; empty where nothing of that kind was there."""
     info = CacheInfo()

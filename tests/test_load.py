@@ -13,7 +13,6 @@ import pytest
 from acme.plans import Plan, records_of, registered
 
 from overwinter import Bundle, CacheArtifactFactory, files, load, save
-from overwinter.artifact import Kind
 from overwinter.bundle import Records, append_segment, verify, write_bundle
 from overwinter.encode import encode
 from overwinter.environment import capture
@@ -26,6 +25,7 @@ from overwinter.errors import (
     TrustError,
 )
 from overwinter.files import BytesSource
+from overwinter.kind import Kind
 from overwinter.kinds import (
     AOTAutogradArtifact,
     AutotuneArtifact,

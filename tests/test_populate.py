@@ -262,11 +262,7 @@ def test_a_kind_may_need_one_that_is_not_registered():
     class Needy(Plan):
         populate_after = ("acme/nowhere",)
 
-    from overwinter import CacheArtifactFactory
-
-    with registered():
-        del CacheArtifactFactory._kinds["acme/plan"]
-        CacheArtifactFactory.register(Needy)
+    with registered(Needy, without=("acme/plan",)):
         order = populate_order()
         assert order.index("acme/nowhere") < order.index("acme/plan")
 

@@ -13,9 +13,10 @@ For PyTorch, ``overwinter.torch`` drains and populates a live process.
 """
 
 from . import kinds as _builtin_kinds  # noqa: F401  (importing registers them)
-from .artifact import CacheArtifact, CacheArtifactFactory, CacheEntry
+from .artifact import CacheArtifact, CacheEntry
 from .bundle import Bundle
 from .errors import OverwinterError
+from .factory import CacheArtifactFactory, KindPack
 from .info import CacheInfo
 from .load import load
 from .manager import CacheArtifactManager, default_manager
@@ -29,6 +30,7 @@ __all__ = [
     "CacheArtifactManager",
     "CacheEntry",
     "CacheInfo",
+    "KindPack",
     "OverwinterError",
     "__version__",
     "default_manager",

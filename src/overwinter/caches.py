@@ -4,7 +4,7 @@ Where the caches of this machine are, by the names that artifacts use.
 
 from collections.abc import Callable, Mapping
 
-from .artifact import CacheArtifactFactory
+from .factory import CacheArtifactFactory
 
 __all__ = ["directories"]
 

@@ -7,7 +7,7 @@ goes on. Nothing here touches a cache.
 
 from collections.abc import Iterator, Mapping
 
-from .artifact import CacheArtifact, CacheArtifactFactory, Kind
+from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Segment
 from .codec import Columns
 from .environment import Environment, misfit
@@ -21,7 +21,9 @@ from .errors import (
     TailIgnoredError,
     WrongShapeError,
 )
+from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
+from .kind import Kind
 from .migration import Plan
 from .schema import Schema, find_faults
 from .trust import Policy

@@ -5,9 +5,10 @@ Artifacts to records: validated, sorted out by kind, stamped with an environment
 from collections import defaultdict
 from collections.abc import Iterable
 
-from .artifact import CacheArtifact, CacheArtifactFactory
+from .artifact import CacheArtifact
 from .bundle import Records
 from .environment import Environment
+from .factory import CacheArtifactFactory
 
 __all__ = ["encode"]
 

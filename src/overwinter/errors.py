@@ -198,18 +198,26 @@ class DriftError(SchemaError):
 
 
 class KindError(SchemaError):
-    """A kind that is not registered, or registered twice."""
+    """A kind that is not registered, or cannot be."""
 
-    def __init__(self, kind: str, found: str, known: tuple[str, ...]) -> None:
-        super().__init__(kind, found, known)
+    def __init__(
+        self,
+        kind: str,
+        found: str,
+        known: tuple[str, ...],
+        remedy: str = "register its class with CacheArtifactFactory.register once, "
+        "or install the package that brings it",
+    ) -> None:
+        super().__init__(kind, found, known, remedy)
         self.kind, self.found, self.known = kind, found, known
+        self.remedy = remedy
 
     def __str__(self) -> str:
-        return (
-            f"kind {self.kind!r} {self.found}; registered are "
-            f"{', '.join(self.known) or 'none'}; register its class with "
-            f"CacheArtifactFactory.register once"
-        )
+        known = f"; registered are {', '.join(self.known) or 'none'}"
+        if self.found != "is not registered":
+            known = ""
+        remedy = f"; {self.remedy}" if self.remedy else ""
+        return f"kind {self.kind!r} {self.found}{known}{remedy}"
 
 
 # --- MigrationError: mend the step -----------------------------------------

@@ -7,7 +7,8 @@ from typing import Any
 
 import attrs
 
-from .artifact import CacheArtifact, CacheArtifactFactory
+from .artifact import CacheArtifact
+from .factory import CacheArtifactFactory
 
 __all__ = ["OUTCOMES", "CacheInfo", "Note"]
 

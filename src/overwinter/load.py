@@ -15,6 +15,7 @@ from .caches import directories as known_directories
 from .decode import decode
 from .environment import Environment, capture
 from .errors import OverwinterError
+from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike
 from .info import CacheInfo
 from .populate import Staging
@@ -61,6 +62,8 @@ def load(
         OverwinterError: Only if *strict*.
     """
     started = time.perf_counter()
+    # Before a byte of the bundle is read: it must not decide what is imported.
+    CacheArtifactFactory.discover()
     info = CacheInfo()
     try:
         _load(

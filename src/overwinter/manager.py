@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from .artifact import CacheArtifact, CacheArtifactFactory
+from .artifact import CacheArtifact
 from .bundle import Bundle
 from .caches import directories
 from .decode import decode
 from .environment import Environment, capture
 from .errors import OverwinterError
+from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike
 from .info import CacheInfo
 from .populate import Staging
@@ -166,6 +167,7 @@ class CacheArtifactManager:
         Raises:
             OverwinterError: Only if *strict*.
         """
+        CacheArtifactFactory.discover()
         loaded = LoadedArtifacts()
         try:
             with Bundle(target) as bundle:

@@ -15,8 +15,9 @@ from types import TracebackType
 import attrs
 
 from . import files
-from .artifact import CacheArtifact, CacheArtifactFactory, CacheEntry
+from .artifact import CacheArtifact, CacheEntry
 from .errors import OverwinterError, StoreError
+from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
 
 __all__ = ["Staging", "populate_order"]

@@ -12,6 +12,7 @@ from .bundle import append_segment, write_bundle
 from .bundle.writer import DEFAULT_LEVEL, Records
 from .encode import encode
 from .environment import Environment, capture
+from .factory import CacheArtifactFactory
 from .files import FileSource, PathLike
 from .info import CacheInfo
 from .trust import SigningKey, own_key
@@ -53,6 +54,7 @@ def save(
         StoreError: The file cannot be written; what was there is whole.
     """
     started = time.perf_counter()
+    CacheArtifactFactory.discover()
     # Artifacts to records: typed, checked, stamped.
     records = encode(artifacts, capture() if environment is None else environment)
     if not records:
@@ -95,6 +97,7 @@ def save_to_bytes(
         WrongShapeError: An artifact does not fit its schema.
     """
     started = time.perf_counter()
+    CacheArtifactFactory.discover()
     records = encode(artifacts, capture() if environment is None else environment)
     if not records:
         return None

@@ -10,7 +10,7 @@ import json
 import sys
 from pathlib import Path
 
-from overwinter.artifact import CacheArtifact, CacheArtifactFactory
+from overwinter import CacheArtifact, CacheArtifactFactory
 from overwinter.save import save
 from overwinter.trust import SigningKey
 

@@ -9,7 +9,7 @@ import pytest
 from overwinter import CacheArtifactFactory, CacheEntry
 from overwinter.environment import EXACT
 from overwinter.errors import KeyGrammarError, WrongShapeError
-from overwinter.kinds import BUILTIN_KINDS
+from overwinter.kinds import PACK
 from overwinter.kinds.torchinductor import content_name
 
 MEGACACHE = Path(__file__).parents[1] / "torch" / "megacache"
@@ -44,7 +44,7 @@ def _recorded() -> list[tuple[str, str]]:
 
 def test_the_built_in_kinds_are_registered():
     """Importing the library is enough to read what torch leaves behind."""
-    assert set(GOOD) == {cls.type() for cls in BUILTIN_KINDS}
+    assert set(GOOD) == {cls.type() for cls in PACK.classes}
     assert set(GOOD) <= set(CacheArtifactFactory.kinds())
 
 

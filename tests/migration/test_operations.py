@@ -8,7 +8,7 @@ from acme.plans import Plan, registered
 from overwinter import CacheArtifactFactory
 from overwinter.codec import Columns, pack
 from overwinter.errors import DamagedError, MigrationError
-from overwinter.kinds import BUILTIN_KINDS
+from overwinter.kinds import PACK
 from overwinter.migration import add, convert, drop, migration, rename, replace
 from overwinter.schema import read_schema
 
@@ -234,7 +234,7 @@ def test_a_drop_leaves_no_field():
 def _every_step() -> list[Any]:
     found = []
     with registered(Plan):
-        for cls in [*BUILTIN_KINDS, Plan]:
+        for cls in [*PACK.classes, Plan]:
             kind = CacheArtifactFactory.kind(cls.type())
             for old in range(1, len(kind.schemas)):
                 step = kind.steps.plan(old).steps[0]

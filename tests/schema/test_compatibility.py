@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 from acme.plans import Plan
 
-from overwinter.artifact import Kind
-from overwinter.kinds import BUILTIN_KINDS
+from overwinter.kind import Kind
+from overwinter.kinds import PACK
 from overwinter.schema import oldest_reader, read_schema
 from overwinter.schema.compatibility import RULES, compare, compare_history
 
@@ -223,7 +223,7 @@ def test_a_finding_says_what_to_write():
     assert found.rule in RULES
 
 
-@pytest.mark.parametrize("cls", [*BUILTIN_KINDS, Plan], ids=lambda cls: cls.type())
+@pytest.mark.parametrize("cls", [*PACK.classes, Plan], ids=lambda cls: cls.type())
 def test_our_own_kinds_keep_the_rules(cls):
     """Every version so far, with the steps that there are."""
     kind = Kind(cls)

@@ -9,10 +9,10 @@ import attrs
 import pytest
 
 from overwinter.errors import DriftError
-from overwinter.kinds import BUILTIN_KINDS
+from overwinter.kinds import PACK
 from overwinter.schema import U64, Catalog, Payload, TimeNs, check_class, read_schema
 
-BUILTIN = pytest.mark.parametrize("cls", BUILTIN_KINDS, ids=lambda cls: cls.type())
+BUILTIN = pytest.mark.parametrize("cls", PACK.classes, ids=lambda cls: cls.type())
 
 
 def _schema(**fields: Any) -> Any:

@@ -7,12 +7,12 @@ import pytest
 from acme.graphs import Compile, Graph, Link, Mode, Source
 
 from overwinter.codec import columns_of
-from overwinter.kinds import BUILTIN_KINDS
+from overwinter.kinds import PACK
 from overwinter.schema import Catalog
 from overwinter.schema.export import as_json_schema, as_markdown
 
 SCHEMAS = [
-    *(Catalog("overwinter_schema", cls.type()).newest for cls in BUILTIN_KINDS),
+    *(Catalog("overwinter_schema", cls.type()).newest for cls in PACK.classes),
     *(Catalog("acme.schema", kind).newest for kind in ("acme/plan", "acme/graph")),
 ]
 EACH = pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.kind)

@@ -2,7 +2,8 @@
 The built-in kinds: what torch.compile leaves behind, one small file for each.
 """
 
-from ..artifact import CacheArtifactFactory
+from ..factory import OURS, CacheArtifactFactory, KindPack
+from ..version import VERSION
 from .aot_autograd import AOTAutogradArtifact
 from .autotune import AutotuneArtifact
 from .inductor import InductorArtifact
@@ -11,7 +12,7 @@ from .pgo import PGOArtifact
 from .precompile import PrecompileArtifact
 
 __all__ = [
-    "BUILTIN_KINDS",
+    "PACK",
     "AOTAutogradArtifact",
     "AutotuneArtifact",
     "InductorArtifact",
@@ -20,14 +21,17 @@ __all__ = [
     "PrecompileArtifact",
 ]
 
-BUILTIN_KINDS = (
-    AOTAutogradArtifact,
-    AutotuneArtifact,
-    InductorArtifact,
-    NativeArtifact,
-    PGOArtifact,
-    PrecompileArtifact,
+PACK = KindPack(
+    [
+        AOTAutogradArtifact,
+        AutotuneArtifact,
+        InductorArtifact,
+        NativeArtifact,
+        PGOArtifact,
+        PrecompileArtifact,
+    ]
 )
 
-for _cls in BUILTIN_KINDS:
-    CacheArtifactFactory.register(_cls)
+# At once, and not by the entry point alone: a copy of the package that was never
+# installed has none. The second time changes nothing.
+CacheArtifactFactory.registry.add_pack(PACK, f"{OURS} {VERSION}")

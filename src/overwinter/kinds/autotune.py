@@ -143,7 +143,7 @@ def _ordered(value: Any) -> Any:
 
 def _holds(artifact: AutotuneArtifact) -> bool:
     """Return whether the fields fit their schema: 64 bits, no lone surrogate."""
-    from ..artifact import CacheArtifactFactory
+    from ..factory import CacheArtifactFactory
 
     try:
         CacheArtifactFactory.kind("autotune").columns([artifact])

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from ..artifact import CacheArtifact, CacheArtifactFactory
+from ..artifact import CacheArtifact
 from ..errors import KindError, OverwinterError
+from ..factory import CacheArtifactFactory
 from ..kinds import AutotuneArtifact
 from .megacache import read_megacache
 from .natives import natives

@@ -8,9 +8,11 @@ from typing import Any
 
 import attrs
 
-from overwinter.artifact import CacheArtifact, CacheArtifactFactory, CacheEntry, Kind
+from overwinter.artifact import CacheArtifact, CacheEntry
 from overwinter.bundle import KindStamp, Records
 from overwinter.errors import KeyGrammarError
+from overwinter.factory import CacheArtifactFactory, Registry
+from overwinter.kind import Kind
 from overwinter.schema import Payload, oldest_reader
 
 _KEY = re.compile(r"[a-z0-9-]+")
@@ -67,16 +69,21 @@ class Plan(CacheArtifact):
 
 
 @contextmanager
-def registered(*classes: type[CacheArtifact]) -> Iterator[None]:
-    """Have *classes* registered for a while."""
-    before = dict(CacheArtifactFactory._kinds)
+def registered(
+    *classes: type[CacheArtifact], without: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Have *classes* registered for a while, and no pack discovered."""
+    before = CacheArtifactFactory.registry
+    CacheArtifactFactory.registry = Registry(lambda: ())
     try:
+        for name in before.names:
+            if name not in without:
+                CacheArtifactFactory.register(before.kind(name).cls)
         for cls in classes:
             CacheArtifactFactory.register(cls)
         yield
     finally:
-        CacheArtifactFactory._kinds.clear()
-        CacheArtifactFactory._kinds.update(before)
+        CacheArtifactFactory.registry = before
 
 
 def records_of(version: int, **columns: list[Any]) -> Records:

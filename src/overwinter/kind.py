@@ -1,0 +1,141 @@
+"""
+Kinds: a class, its schemas and its steps, found to agree.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from types import NoneType
+from typing import Any
+
+from .artifact import CacheArtifact
+from .bundle import KindStamp
+from .bundle.identity import record_digest
+from .codec import columns_of, objects_of
+from .errors import WrongShapeError
+from .limits import MAX_FAULTS
+from .migration import Steps
+from .schema import Catalog, Schema, check_class, find_faults, oldest_reader
+from .schema.model import ONE
+from .schema.types import ListOf, OptionalOf
+
+__all__ = ["Kind"]
+
+_LISTS: tuple[type, ...] = (list, tuple)
+
+
+class Kind:
+    """
+    A registered kind: its class, schemas and steps, found to agree.
+
+    Raises:
+        InvalidSchemaError: A schema file is missing or is none.
+        DriftError: Class and newest schema differ.
+        MigrationError: A step is missing.
+    """
+
+    def __init__(self, cls: type[CacheArtifact]) -> None:
+        self.cls, self.name = cls, cls.type()
+        self.schemas = Catalog(cls.schema_package, self.name)
+        self.schema: Schema = self.schemas.newest
+        check_class(cls, self.schema)
+        self.steps = Steps.of_package(
+            cls.migrations_package, self.name, self.schema.version
+        )
+
+    @cached_property
+    def stamp(self) -> KindStamp:
+        """What a segment says of records that this release writes."""
+        version = self.schema.version
+        return KindStamp(
+            self.name,
+            version,
+            self.schema.fingerprint,
+            oldest_reader(
+                [self.schemas[each] for each in range(1, version + 1)],
+                self.steps.converted,
+            ),
+            self.schema.as_plain(),
+        )
+
+    def columns(self, artifacts: Sequence[CacheArtifact]) -> dict[str, list[Any]]:
+        """
+        Return *artifacts* as validated columns.
+
+        Raises:
+            WrongShapeError: A value does not fit the schema; nothing is coerced.
+        """
+        self._check_lists(artifacts)
+        columns = columns_of(self.cls, artifacts)
+        faults = find_faults(self.schema, columns)
+        if faults:
+            listed = [fault for row in faults.values() for fault in row]
+            raise WrongShapeError(f"saving {self.name}", tuple(listed[:MAX_FAULTS]))
+        return columns
+
+    def build(self, columns: Mapping[str, list[Any]]) -> list[CacheArtifact]:
+        """Return the artifacts in *columns*, which were validated."""
+        return objects_of(self.cls, columns)
+
+    def digest(self, artifact: CacheArtifact) -> bytes:
+        """Return the digest that, with kind and key, is the artifact's identity."""
+        columns = columns_of(self.cls, [artifact])
+        record = {name: column[0] for name, column in columns.items()}
+        return record_digest(record, self.schema.payload_names)
+
+    def winning_columns(
+        self, artifacts: Sequence[CacheArtifact]
+    ) -> dict[str, list[Any]]:
+        """
+        Return *artifacts* as validated columns, without equal ones, and one for
+        each key where the kind's cache has one destination for a key.
+
+        Raises:
+            KeyGrammarError: A key is none of this kind: no load would use it.
+            WrongShapeError: A value does not fit the schema.
+        """
+        columns = self.columns(artifacts)
+        for artifact in artifacts:
+            artifact.check_key(artifact.key)
+        by_key: dict[str, list[int]] = {}
+        for row, key in enumerate(columns["key"]):
+            by_key.setdefault(key, []).append(row)
+        if len(by_key) == len(artifacts):
+            return columns
+        chosen: list[int] = []
+        for rows in by_key.values():
+            # Only for variants of one key is the digest worth its cost.
+            chosen += self._winners(rows, artifacts) if len(rows) > 1 else rows
+        return {
+            name: [column[row] for row in chosen] for name, column in columns.items()
+        }
+
+    def _winners(
+        self, rows: list[int], artifacts: Sequence[CacheArtifact]
+    ) -> list[int]:
+        """Return those of *rows*, all of one key, that are kept, the best first."""
+        ranked = sorted(
+            (artifacts[row].preference(), self.digest(artifacts[row]), row)
+            for row in rows
+        )
+        if self.schema.cardinality == ONE:
+            return [ranked[0][2]]
+        distinct: dict[bytes, int] = {}
+        for _, digest, row in ranked:
+            distinct.setdefault(digest, row)
+        return list(distinct.values())
+
+    def _check_lists(self, artifacts: Sequence[CacheArtifact]) -> None:
+        """Refuse text where a list belongs: cattrs would take it apart."""
+        for field in self.schema.fields:
+            kind, allowed = field.type, _LISTS
+            if isinstance(kind, OptionalOf):
+                kind, allowed = kind.item, (*_LISTS, NoneType)
+            if not isinstance(kind, ListOf):
+                continue
+            for row, artifact in enumerate(artifacts):
+                value = getattr(artifact, field.name)
+                if type(value) not in allowed:
+                    path = f"{self.name}[{row}].{field.name}"
+                    found = f"{type(value).__name__} {value!a:.60}"
+                    fault = f"{path}: expected {field.type}, got {found}"
+                    raise WrongShapeError(f"saving {self.name}", (fault,))
