@@ -17,6 +17,6 @@ setup(
     ],
     package_data={
         "overwinter": ["py.typed"],
-        "overwinter_schema": ["*.md", "*/*.json"],
+        "overwinter_schema": ["RELEASED", "*.md", "*/HEAD", "*/*.json"],
     },
 )

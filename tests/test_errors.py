@@ -49,6 +49,18 @@ EXAMPLES = {
         ("saving pgo", ("pgo[3].key: expected str, got null",)),
         "saving pgo|expected str|got null|mend the program",
     ),
+    errors.BrokenRulesError: (
+        ("acme/plan", ("SINGLE_HEAD: two",)),
+        "acme/plan: found 1 broken rules|expected none|SINGLE_HEAD: two|mend them",
+    ),
+    errors.DraftError: (
+        ("acme/plan", 2, "acme_schema/acme/plan/v2.json"),
+        "acme/plan: version 2 is a draft|v2.json is not released|release it with",
+    ),
+    errors.TargetError: (
+        ("release 0.0.1", "one of 0.1.0"),
+        "target release 0.0.1: cannot|expected one of 0.1.0|upgrade what reads",
+    ),
     errors.DriftError: (
         ("acme/plan", "Plan", "acme/plan/v2.json", ("size: class i64, file str",)),
         "Plan has drifted from acme/plan/v2.json|class i64, file str|change these",

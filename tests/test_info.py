@@ -130,6 +130,7 @@ def test_a_report_is_json_of_a_versioned_layout():
     assert list(OUTCOMES) == [
         "migrated",
         "present",
+        "reduced",
         "opaque",
         "quarantined",
         "skipped",
@@ -147,6 +148,8 @@ def test_a_report_reads_as_a_table():
         "problem: bundle.owb: cut\n"
         "migrated: 1 (brought to the newest version of its kind)\n"
         "present: 1 (in its cache already, and left as it was)\n"
+        "reduced: 1 (written for older readers, without what they do not know)\n"
+        "  inductor reduced: for reduced\n"
         "opaque: 1 (of a kind or version that this release does not know; kept)\n"
         "  inductor opaque: for opaque\n"
         "quarantined: 1 (damaged, or with a key that is none; left out)\n"

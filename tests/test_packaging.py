@@ -16,7 +16,7 @@ FOLDERS = {
 }
 SHIPPED = {
     "overwinter": ("*.py", "py.typed"),
-    "overwinter_schema": ("*.py", "*.json", "*.md"),
+    "overwinter_schema": ("*.py", "*.json", "*.md", "HEAD", "RELEASED"),
     "overwinter_migrations": ("*.py",),
 }
 
@@ -30,7 +30,7 @@ def test_the_wheel_holds_what_the_tree_holds(options, tmp_path):
         for pattern in SHIPPED[package]
         for path in (TREE / folder).rglob(pattern)
     }
-    assert {"overwinter/py.typed", "overwinter_schema/FORMAT.md"} < expected.keys()
+    assert {"overwinter/py.typed", "overwinter_schema/RELEASED"} < expected.keys()
 
     with zipfile.ZipFile(_build(tmp_path, options)) as wheel:
         found = {

@@ -16,6 +16,7 @@ STEP = migration(
         "time_taken_ns",
         up=lambda ms: ms * 1_000_000,
         down=lambda ns: ns // 1_000_000,
+        loss="fractions of a millisecond, for readers of version 1",
     ),
     add("device", default="unknown"),
 )

@@ -132,8 +132,9 @@ class _Decoder:
             elif stamp.version in kind.schemas and (
                 kind.schemas[stamp.version].fingerprint != stamp.fingerprint
             ):
+                was = "was a draft when it was written, " if stamp.draft else ""
                 reason = (
-                    f"its version {stamp.version} is not the released one "
+                    f"its version {stamp.version} {was}is not the released one "
                     f"({stamp.fingerprint.hex()[:16]}…); ask who wrote the bundle for "
                     "the schema that they used"
                 )

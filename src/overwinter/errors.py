@@ -7,7 +7,9 @@ once: what was found, what was expected, where, and the next step.
 
 __all__ = [
     "BlockDamagedError",
+    "BrokenRulesError",
     "DamagedError",
+    "DraftError",
     "DriftError",
     "FormatError",
     "KeyGrammarError",
@@ -21,6 +23,7 @@ __all__ = [
     "SegmentDamagedError",
     "StoreError",
     "TailIgnoredError",
+    "TargetError",
     "TooLargeError",
     "TooNewError",
     "TrustError",
@@ -147,6 +150,20 @@ class TooNewError(VersionError):
         )
 
 
+class TargetError(VersionError):
+    """Nothing can be written for what was asked."""
+
+    def __init__(self, target: str, reach: str) -> None:
+        super().__init__(target, reach)
+        self.target, self.reach = target, reach
+
+    def __str__(self) -> str:
+        return (
+            f"target {self.target}: cannot be written for, expected {self.reach}; "
+            f"upgrade what reads the bundle, or save with a release in between"
+        )
+
+
 class UnknownFeatureError(VersionError):
     """The header requires features that this release does not have."""
 
@@ -194,6 +211,37 @@ class DriftError(SchemaError):
             f"{self.cls} has drifted from {self.file}:\n  {lines}\n"
             f"change these lines of the class, or write the next version of the "
             f"schema of {self.kind}"
+        )
+
+
+class BrokenRulesError(SchemaError):
+    """The contract of a kind breaks rules: nothing of it is released."""
+
+    def __init__(self, kind: str, violations: tuple[str, ...]) -> None:
+        super().__init__(kind, violations)
+        self.kind, self.violations = kind, violations
+
+    def __str__(self) -> str:
+        lines = "\n  ".join(self.violations)
+        return (
+            f"{self.kind}: found {len(self.violations)} broken rules, expected none, "
+            f"and released nothing:\n  {lines}\nmend them, then release again"
+        )
+
+
+class DraftError(SchemaError):
+    """Records of a schema that may still change, and nobody said that they may be."""
+
+    def __init__(self, kind: str, version: int, file: str) -> None:
+        super().__init__(kind, version, file)
+        self.kind, self.version, self.file = kind, version, file
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: version {self.version} is a draft: {self.file} is not "
+            f"released, and what it describes may be unreadable once it changes; "
+            f"release it with 'overwinter schema release {self.kind}', or save with "
+            f"allow_drafts=True what need not last"
         )
 
 

@@ -16,6 +16,7 @@ __all__ = ["OUTCOMES", "CacheInfo", "Note"]
 OUTCOMES = {
     "migrated": "brought to the newest version of its kind",
     "present": "in its cache already, and left as it was",
+    "reduced": "written for older readers, without what they do not know",
     "opaque": "of a kind or version that this release does not know; kept",
     "quarantined": "damaged, or with a key that is none; left out",
     "skipped": "made for another environment",
@@ -47,7 +48,7 @@ class CacheInfo:
         problems: What was wrong with the bundle as a whole.
         n_bytes: Bytes of the artifacts' contents.
         seconds: Time that it took.
-        migrated, present, opaque, quarantined, skipped, refused, failed: See
+        migrated, present, reduced, opaque, quarantined, skipped, refused, failed: See
             ``OUTCOMES``; each a list of `Note`.
 
     Source:
@@ -62,6 +63,7 @@ class CacheInfo:
     seconds: float = 0.0
     migrated: list[Note] = attrs.field(factory=list)
     present: list[Note] = attrs.field(factory=list)
+    reduced: list[Note] = attrs.field(factory=list)
     opaque: list[Note] = attrs.field(factory=list)
     quarantined: list[Note] = attrs.field(factory=list)
     skipped: list[Note] = attrs.field(factory=list)

@@ -10,7 +10,7 @@ from typing import Any
 from .artifact import CacheArtifact
 from .bundle import KindStamp
 from .bundle.identity import record_digest
-from .codec import columns_of, objects_of
+from .codec import Columns, columns_of, objects_of
 from .errors import WrongShapeError
 from .limits import MAX_FAULTS
 from .migration import Steps
@@ -45,16 +45,27 @@ class Kind:
     @cached_property
     def stamp(self) -> KindStamp:
         """What a segment says of records that this release writes."""
-        version = self.schema.version
+        return self.stamp_of(self.schema.version)
+
+    def stamp_of(self, version: int) -> KindStamp:
+        """
+        Return what a segment says of records of *version*.
+
+        Raises:
+            InvalidSchemaError: The file of the version was changed since it was
+                released.
+        """
+        schema = self.schemas[version]
         return KindStamp(
             self.name,
             version,
-            self.schema.fingerprint,
+            schema.fingerprint,
             oldest_reader(
                 [self.schemas[each] for each in range(1, version + 1)],
                 self.steps.converted,
             ),
-            self.schema.as_plain(),
+            schema.as_plain(),
+            draft=not self.schemas.is_released(version),
         )
 
     def columns(self, artifacts: Sequence[CacheArtifact]) -> dict[str, list[Any]]:
@@ -71,6 +82,32 @@ class Kind:
             listed = [fault for row in faults.values() for fault in row]
             raise WrongShapeError(f"saving {self.name}", tuple(listed[:MAX_FAULTS]))
         return columns
+
+    def losses(self, version: int) -> tuple[str, ...]:
+        """Return what artifacts lose when they are written as *version*."""
+        return self.steps.down(self.schemas, version).losses
+
+    def lowered(
+        self, columns: Mapping[str, list[Any]], version: int
+    ) -> dict[str, list[Any]]:
+        """
+        Return *columns* of the newest version as an older one.
+
+        Raises:
+            MigrationError: There is no way back, or it fails on a value.
+            WrongShapeError: The older version cannot hold a value.
+        """
+        older = self.schemas[version]
+        name = f"writing {self.name} as version {version}"
+        newest = Columns(
+            len(columns["key"]), columns, name, unseen=self.schema.payload_names
+        )
+        lowered = self.steps.down(self.schemas, version).apply(newest)
+        faults = find_faults(older, lowered)
+        if faults:
+            listed = [fault for row in faults.values() for fault in row]
+            raise WrongShapeError(name, tuple(listed[:MAX_FAULTS]))
+        return {field.name: lowered[field.name] for field in older.fields}
 
     def build(self, columns: Mapping[str, list[Any]]) -> list[CacheArtifact]:
         """Return the artifacts in *columns*, which were validated."""

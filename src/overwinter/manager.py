@@ -18,6 +18,7 @@ from .artifact import CacheArtifact
 from .bundle import Bundle
 from .caches import directories
 from .decode import decode
+from .encode import Target
 from .environment import Environment, capture
 from .errors import OverwinterError
 from .factory import CacheArtifactFactory
@@ -93,7 +94,11 @@ class CacheArtifactManager:
         return len(self._artifacts) > self._n_saved
 
     def serialize(
-        self, *, environment: Environment | None = None
+        self,
+        *,
+        environment: Environment | None = None,
+        target: Target | None = None,
+        allow_drafts: bool = False,
     ) -> tuple[bytes, CacheInfo] | None:
         """
         Return everything recorded as the bytes of one bundle, and what it holds.
@@ -101,6 +106,8 @@ class CacheArtifactManager:
         Args:
             environment: What the artifacts were compiled for; this machine if
                 not given.
+            target: As in `overwinter.save`.
+            allow_drafts: As in `overwinter.save`.
 
         Returns:
             ``None`` where nothing was recorded.
@@ -108,7 +115,12 @@ class CacheArtifactManager:
         with self._lock:
             recorded = self._artifacts
             artifacts = list(recorded.values())
-        saved = save_to_bytes(artifacts, environment=environment)
+        saved = save_to_bytes(
+            artifacts,
+            environment=environment,
+            target=target,
+            allow_drafts=allow_drafts,
+        )
         with self._lock:
             # Unless it was cleared, or set aside for a fresh one, in between.
             if self._artifacts is recorded:

@@ -10,11 +10,11 @@ from . import files
 from .artifact import CacheArtifact
 from .bundle import append_segment, write_bundle
 from .bundle.writer import DEFAULT_LEVEL, Records
-from .encode import encode
+from .encode import Target, encode
 from .environment import Environment, capture
 from .factory import CacheArtifactFactory
 from .files import FileSource, PathLike
-from .info import CacheInfo
+from .info import CacheInfo, Note
 from .trust import SigningKey, own_key
 from .version import WRITER
 
@@ -29,6 +29,8 @@ def save(
     key: SigningKey | None = None,
     level: int = DEFAULT_LEVEL,
     replace: bool = False,
+    target: Target | None = None,
+    allow_drafts: bool = False,
 ) -> CacheInfo:
     """
     Save *artifacts* in the bundle at *path*, signed by this machine's key.
@@ -43,6 +45,10 @@ def save(
         key: Signs instead of this machine's key.
         level: zstd level, 0 to store.
         replace: Write a new bundle in the place of one that exists.
+        target: Write for this release of overwinter, one of the two before this, or
+            for these versions of kinds; what that loses is in ``info.reduced``.
+        allow_drafts: Write also kinds whose newest schema is not released: no
+            promise holds for them, and the bundle says so.
 
     Returns:
         What was saved; empty, and nothing written, where there is no artifact.
@@ -50,13 +56,21 @@ def save(
     Raises:
         KeyGrammarError: A key is none of its kind: no load would use it.
         WrongShapeError: An artifact does not fit its schema.
+        DraftError: The schema of a kind is not released.
+        TargetError: *target* is out of reach.
+        MigrationError: There is no way back to a version of *target*.
         FormatError: What is at *path* is no bundle, or damaged at its end.
         StoreError: The file cannot be written; what was there is whole.
     """
     started = time.perf_counter()
     CacheArtifactFactory.discover()
     # Artifacts to records: typed, checked, stamped.
-    records = encode(artifacts, capture() if environment is None else environment)
+    records = encode(
+        artifacts,
+        capture() if environment is None else environment,
+        target=target,
+        allow_drafts=allow_drafts,
+    )
     if not records:
         return CacheInfo()
     key = key or own_key()
@@ -79,6 +93,8 @@ def save_to_bytes(
     environment: Environment | None = None,
     key: SigningKey | None = None,
     level: int = DEFAULT_LEVEL,
+    target: Target | None = None,
+    allow_drafts: bool = False,
 ) -> tuple[bytes, CacheInfo] | None:
     """
     Return the bytes of a new bundle of *artifacts*, and what was saved.
@@ -88,6 +104,8 @@ def save_to_bytes(
         environment: What they were compiled for; this machine if not given.
         key: Signs instead of this machine's key.
         level: zstd level, 0 to store.
+        target: As in `save`.
+        allow_drafts: As in `save`.
 
     Returns:
         ``None`` where there is no artifact.
@@ -95,10 +113,18 @@ def save_to_bytes(
     Raises:
         KeyGrammarError: A key is none of its kind: no load would use it.
         WrongShapeError: An artifact does not fit its schema.
+        DraftError: The schema of a kind is not released.
+        TargetError: *target* is out of reach.
+        MigrationError: There is no way back to a version of *target*.
     """
     started = time.perf_counter()
     CacheArtifactFactory.discover()
-    records = encode(artifacts, capture() if environment is None else environment)
+    records = encode(
+        artifacts,
+        capture() if environment is None else environment,
+        target=target,
+        allow_drafts=allow_drafts,
+    )
     if not records:
         return None
     file = io.BytesIO()
@@ -109,9 +135,14 @@ def save_to_bytes(
 def _info(records: list[Records], started: float) -> CacheInfo:
     info = CacheInfo()
     for group in records:
-        info.artifacts[group.stamp.kind] += group.columns["key"]
+        keys, stamp = group.columns["key"], group.stamp
+        info.artifacts[stamp.kind] += keys
+        losses = CacheArtifactFactory.kind(stamp.kind).losses(stamp.version)
+        if losses:
+            reason = f"written as version {stamp.version}: lost {'; '.join(losses)}"
+            info.reduced += [Note(stamp.kind, key, reason) for key in keys]
         for name in group.payload_names:
-            info.n_bytes += sum(len(each or b"") for each in group.columns[name])
+            info.n_bytes += sum(len(value or b"") for value in group.columns[name])
     info.seconds = time.perf_counter() - started
     return info
 

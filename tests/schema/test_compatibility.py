@@ -8,7 +8,8 @@ from acme.plans import Plan
 from overwinter.kind import Kind
 from overwinter.kinds import PACK
 from overwinter.schema import oldest_reader, read_schema
-from overwinter.schema.compatibility import RULES, compare, compare_history
+from overwinter.schema.compatibility import compare, compare_history
+from overwinter.schema.rules import RULES
 
 NAME = {"id": 1, "name": "name", "type": "str"}
 SIZE = {"id": 2, "name": "size", "type": "i64"}
@@ -68,9 +69,23 @@ CASES: list[tuple[str, list[Any], list[Any], list[Any], list[str]]] = [
     ),
     (
         "FIELD_SAME_TYPE_OR_CONVERT",
-        [_x("i64")],
         [_x({"optional": "i64"})],
-        [(2, "y", "i64")],
+        [_x("i64")],
+        [(2, "y", {"optional": "i64"})],
+        [],
+    ),
+    (
+        "FIELD_SAME_TYPE_OR_CONVERT",
+        [_x("i64")],
+        [_x("f64")],
+        [_x({"optional": "i64"})],
+        [],
+    ),
+    (
+        "FIELD_DEFAULT_FROZEN",
+        [_x({"list": WIDER})],
+        [_x({"list": {"record": [NAME, {**SIZED, "default": 1}]}})],
+        [_x({"list": WIDER})],
         [],
     ),
     (
@@ -204,6 +219,37 @@ def test_a_name_of_long_ago_is_not_taken_again():
     assert compare_history(history, {}) == []
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda *fields: {"list": {"record": [*fields]}},
+        lambda *fields: _union(a=[*fields]),
+        lambda *fields: {"record": [{**NAME, "type": {"record": [*fields]}}]},
+    ],
+    ids=["record", "case", "record in a record"],
+)
+def test_ids_and_names_inside_records_are_not_taken_again(inside):
+    """A record has no reservations of its own: its history stands in for them."""
+    other = {"id": 3, "name": "other", "type": "i64", "default": 0}
+    again = {**other, "id": 2}
+    named = {**SIZED, "id": 4}
+    for back, rule in ((again, "FIELD_ID_NO_REUSE"), (named, "FIELD_NAME_NO_REUSE")):
+        history = [
+            _schema(version, _x(inside(*fields)))
+            for version, fields in enumerate(
+                [[NAME, SIZED], [NAME], [NAME, back]], start=1
+            )
+        ]
+        found = compare_history(history, {2: ["x"], 3: ["x"]})
+        assert [each.rule for each in found] == [rule]
+
+
+def test_an_id_means_something_in_its_record_alone():
+    """Each record counts its fields from 1."""
+    both = [_x({"record": [NAME]}), (3, "y", _union(a=[NAME], b=[NAME]))]
+    assert compare_history([_schema(1, *both), _schema(2, *both)], {}) == []
+
+
 def test_a_history_knows_what_each_step_converts():
     """A conversion from 1 to 2 is no conversion from 2 to 3."""
     history = [_schema(1, _x("i64")), _schema(2, _x("str")), _schema(3, _x("i64"))]
@@ -296,3 +342,15 @@ def test_a_converted_field_is_read_by_nobody_older():
     assert oldest_reader(schemas, {}) == 1
     assert oldest_reader(schemas, {2: ["x"]}) == 2
     assert oldest_reader(schemas, {2: ["another"]}) == 1
+
+
+def test_a_converted_field_is_known_by_its_id():
+    """It may get back the name that it had, and still mean something else."""
+    schemas = [
+        _schema(1, (2, "a", "i64")),
+        _schema(2, (2, "b", "i64")),
+        _schema(3, (2, "b", "i64")),
+        _schema(4, (2, "a", "i64")),
+    ]
+    assert oldest_reader(schemas, {3: ["b"]}) == 4
+    assert oldest_reader(schemas[:3], {}) == 2

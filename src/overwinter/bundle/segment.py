@@ -128,6 +128,15 @@ class KindStamp:
     fingerprint: bytes
     oldest_reader: int
     schema: Mapping[str, Any] = attrs.field(eq=False, repr=False)
+    # Written before the schema was released: another may become this version.
+    draft: bool = False
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the map that the statement holds."""
+        plain = attrs.asdict(self, recurse=False)
+        if not plain.pop("draft"):
+            return plain
+        return {**plain, "draft": True}
 
 
 @attrs.frozen
@@ -157,7 +166,7 @@ class Statement:
         return pack(
             {
                 "type": STATEMENT,
-                "kinds": [attrs.asdict(kind, recurse=False) for kind in self.kinds],
+                "kinds": [kind.as_plain() for kind in self.kinds],
                 "environments": [dict(each) for each in self.environments],
                 "blocks": [attrs.asdict(block) for block in self.blocks],
                 "payload_blocks": self.payload_blocks,
@@ -255,6 +264,7 @@ class _Shape:
             self.digest(plain, "fingerprint"),
             self.version(plain, "oldest_reader"),
             self.get(plain, "schema", dict),
+            self.get(plain, "draft", bool) if "draft" in plain else False,
         )
 
     def environment(self, plain: Mapping[str, Any]) -> Environment:

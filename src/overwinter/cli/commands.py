@@ -6,6 +6,7 @@ import click
 
 from ..version import VERSION
 from .inspect import inspect
+from .schema import schema
 from .verify import verify
 
 __all__ = ["overwinter"]
@@ -18,4 +19,5 @@ def overwinter() -> None:
 
 
 overwinter.add_command(inspect)
+overwinter.add_command(schema)
 overwinter.add_command(verify)

@@ -1,5 +1,5 @@
 """
-Plans: the chain of steps that brings records of one version to the newest.
+Plans: the chain of steps from one version to the newest, or back to an older one.
 """
 
 import re
@@ -12,6 +12,7 @@ import attrs
 
 from ..codec import Columns
 from ..errors import MigrationError
+from ..schema import Catalog, Schema
 from .step import Step
 
 __all__ = ["Plan", "Steps"]
@@ -21,13 +22,18 @@ _FILE = re.compile(r"v([1-9][0-9]*)_to_v([1-9][0-9]*)\.py")
 
 @attrs.frozen
 class Plan:
-    """The steps of one kind from a version to the newest; empty where it is that."""
+    """The steps of one kind from a version to another; empty where it is that."""
 
     steps: tuple[Step, ...]
 
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What its steps lose, as they declare."""
+        return tuple(loss for step in self.steps for loss in step.losses)
+
     def apply(self, columns: Columns) -> Columns:
         """
-        Return *columns* as the newest version has them.
+        Return *columns* as the last step's version has them.
 
         Raises:
             MigrationError: A step failed; it is named.
@@ -72,6 +78,23 @@ class Steps:
     def converted(self) -> dict[int, frozenset[str]]:
         """Version to the fields that the step to it converts."""
         return {step.new: step.converts for step in self._steps.values()}
+
+    def down(self, schemas: Mapping[int, Schema] | Catalog, version: int) -> Plan:
+        """
+        Return the plan that brings records of the newest version to an older one.
+
+        Args:
+            schemas: The schemas of the kind, by version.
+            version: The version to write.
+
+        Raises:
+            MigrationError: There is no way back to it.
+        """
+        steps = (
+            self._steps[old].inverse(schemas[old])
+            for old in reversed(range(version, self.newest))
+        )
+        return Plan(tuple(steps))
 
     def plan(self, version: int) -> Plan:
         """Return the plan for records of *version*, which is at most the newest."""

@@ -6,11 +6,11 @@ The schema engine: what a record holds, and whether a class or values fit it.
 - ``catalog``: the schema files of a package.
 - ``conformance``: a class against its schema.
 - ``validation``: columns of plain values against their schema.
-- ``compatibility``: what a version may change, and the oldest reader of each.
+- ``rules``, ``compatibility``: what a version may change, and its oldest reader.
 - ``draft``, ``released``, ``export``: the life of a schema file, and its pages.
 """
 
-from .catalog import Catalog
+from .catalog import Catalog, read_released
 from .compatibility import oldest_reader
 from .conformance import U64, OpenEnum, Payload, Tagged, TimeNs, check_class
 from .model import InvalidSchemaError, Schema, read_schema
@@ -30,5 +30,6 @@ __all__ = [
     "check_class",
     "find_faults",
     "oldest_reader",
+    "read_released",
     "read_schema",
 ]

@@ -2,15 +2,18 @@
 The schema files of one package: ``<kind>/v<N>.json``, and nothing else.
 """
 
+import hashlib
 import json
 import re
+from functools import cached_property
 from importlib.resources import files
-from importlib.resources.abc import Traversable
 
+from .compatibility import walk
 from .model import InvalidSchemaError, Schema, read_schema
+from .released import RELEASED, Released, parse_released
 from .validation import fits
 
-__all__ = ["Catalog"]
+__all__ = ["Catalog", "parse_schema", "read_released"]
 
 _FILE = re.compile(r"v([1-9][0-9]*)\.json")
 
@@ -55,10 +58,42 @@ class Catalog:
         """The schema of the newest version."""
         return self[len(self._files)]
 
+    @cached_property
+    def released(self) -> Released:
+        """
+        What the package says that it has released.
+
+        Raises:
+            InvalidSchemaError: ``RELEASED`` was changed.
+        """
+        return read_released(self.package)
+
+    def is_released(self, version: int) -> bool:
+        """
+        Return whether *version* is frozen, and its file as it was then.
+
+        Raises:
+            InvalidSchemaError: The file was changed since, or ``RELEASED`` was.
+        """
+        if (self.kind, version) not in self.released:
+            return False
+        wanted = self.released.digests[self.kind, version].schema
+        found = hashlib.sha256(self._files[version].read_bytes()).hexdigest()
+        if found != wanted:
+            raise InvalidSchemaError(
+                f"{self.name}/v{version}.json",
+                "file",
+                f"RELEASED_FILE_IMMUTABLE: SHA-256 {found[:16]}…",
+                f"{wanted[:16]}…, as it was released; restore it from version "
+                "control, and put the change into the next version",
+            )
+        return True
+
     def __getitem__(self, version: int) -> Schema:
         if version not in self._schemas:
             name = f"{self.name}/v{version}.json"
-            self._schemas[version] = _load(self._files[version], name, self.kind)
+            content = self._files[version].read_bytes()
+            self._schemas[version] = parse_schema(content, self.kind, version, name)
         return self._schemas[version]
 
     def __contains__(self, version: object) -> bool:
@@ -68,17 +103,46 @@ class Catalog:
         return len(self._files)
 
 
-def _load(file: Traversable, name: str, kind: str) -> Schema:
+def read_released(package: str) -> Released:
+    """
+    Return what the data package *package* says that it has released.
+
+    Raises:
+        InvalidSchemaError: ``RELEASED`` was changed.
+    """
+    file = files(package) / RELEASED
+    if not file.is_file():
+        return Released()
+    text = file.read_text(encoding="utf-8")
+    return parse_released(text, f"{package}/{RELEASED}")
+
+
+def parse_schema(content: bytes, kind: str, version: int, name: str) -> Schema:
+    """
+    Return the schema in a file's *content*, and nothing but that.
+
+    Args:
+        content: The file, JSON.
+        kind: The kind of its folder.
+        version: The version of its name.
+        name: The file's name, for errors.
+
+    Raises:
+        InvalidSchemaError: It is no JSON, no schema, or that of something else; or
+            a default is not of its field's type.
+    """
     try:
-        plain = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InvalidSchemaError(name, "file", str(error), "JSON") from error
+        plain = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        found = str(error) or "levels without end"
+        raise InvalidSchemaError(name, "file", found, "JSON") from error
     schema = read_schema(plain, name)
-    stated = f"{schema.kind} version {schema.version}"
-    if (schema.kind, f"v{schema.version}.json") != (kind, file.name):
-        raise InvalidSchemaError(name, "kind, version", stated, "those of its path")
-    for index, field in enumerate(schema.fields):
+    if (schema.kind, schema.version) != (kind, version):
+        found = f"{schema.kind} version {schema.version}"
+        raise InvalidSchemaError(name, "kind, version", found, "those of its path")
+    for _, path, field in walk(schema):
         if field.has_default and not fits(field.type, field.default):
-            found, path = repr(field.default), f"fields[{index}].default"
-            raise InvalidSchemaError(name, path, found, f"a value of {field.type}")
+            where = f"{path.partition('.')[2]}.default"
+            expected = f"a value of {field.type}"
+            raise InvalidSchemaError(name, where, repr(field.default), expected)
     return schema

@@ -8,9 +8,8 @@ the rule, the path, what was and what is, and the operation or line to write.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-import attrs
-
 from .model import Schema
+from .rules import Violation
 from .types import (
     REQUIRED,
     EnumOf,
@@ -24,45 +23,7 @@ from .types import (
     same_value,
 )
 
-__all__ = ["RULES", "Violation", "compare", "compare_history", "oldest_reader"]
-
-# Rule to what it protects.
-RULES: Mapping[str, str] = {
-    "FIELD_ID_NO_REUSE": "an id means one field for ever",
-    "FIELD_NAME_NO_REUSE": "a name means one field for ever",
-    "FIELD_NO_DELETE_UNLESS_RESERVED": "what is gone stays reserved",
-    "RESERVED_NO_DELETE": "a reservation is for ever",
-    "FIELD_SAME_TYPE_OR_CONVERT": "values of a field that changes type are converted",
-    "FIELD_ADDED_HAS_DEFAULT": "old records have a value for a new field",
-    "FIELD_DEFAULT_FROZEN": "a record without the field means what it meant",
-    "ENUM_VALUE_NO_DELETE_UNLESS_MAPPED": "old values still mean something",
-    "ENUM_NO_CLOSE": "values that somebody may have written stay readable",
-    "UNION_TAG_NO_CHANGE": "a record is read as the case that wrote it",
-    "RELEASED_FILE_IMMUTABLE": "what a release wrote is described as it was",
-    "MIGRATION_EXISTS": "there is a way from every version to the next",
-    "MIGRATION_EFFECT_MATCHES": "a step leads to the schema that it claims",
-    "MIGRATION_PURE": "the same old bundle always gives the same values",
-    "LOSS_DECLARED": "what a step loses is said",
-    "SINGLE_HEAD": "two branches cannot both make the next version",
-    "CORPUS_HAS_VERSION": "a bundle of every version is kept and read",
-    "CLASS_MATCHES_SCHEMA": "the class says what the newest file says",
-}
-
-
-@attrs.frozen
-class Violation:
-    """One broken rule: where, what was, what is, and what to write instead."""
-
-    rule: str
-    path: str
-    was: str
-    now: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return (
-            f"{self.rule}: {self.path}: was {self.was}, now {self.now}; {self.remedy}"
-        )
+__all__ = ["Place", "accepts", "compare", "compare_history", "oldest_reader", "walk"]
 
 
 def oldest_reader(
@@ -82,11 +43,13 @@ def oldest_reader(
     """
     newest = schemas[-1]
     oldest = newest.version
-    changed: set[str] = set()
+    # By id: a later step may give a converted field back the name that it had.
+    changed: set[int] = set()
     while oldest > 1:
-        changed.update(converted.get(oldest, ()))
+        names = frozenset(converted.get(oldest, ()))
+        changed.update(f.id for f in schemas[oldest - 1].fields if f.name in names)
         reader = schemas[oldest - 2]
-        if any(field.name in changed for field in reader.fields):
+        if any(field.id in changed for field in reader.fields):
             break
         if not _reads(reader, newest):
             break
@@ -99,20 +62,20 @@ def _reads(reader: Schema, written: Schema) -> bool:
         found = written.field(field.name)
         if found is None or found.id != field.id:
             return False
-        if not _accepts(field.type, found.type):
+        if not accepts(field.type, found.type):
             return False
     return True
 
 
-def _accepts(reader: Type, written: Type) -> bool:
+def accepts(reader: Type, written: Type) -> bool:
     """Return whether every value of *written* is one of *reader*."""
     if reader == written:
         return True
     if isinstance(reader, OptionalOf):
         inner = written.item if isinstance(written, OptionalOf) else written
-        return _accepts(reader.item, inner)
+        return accepts(reader.item, inner)
     if isinstance(reader, ListOf | MapOf) and type(written) is type(reader):
-        return _accepts(reader.item, written.item)
+        return accepts(reader.item, written.item)
     if isinstance(reader, EnumOf) and isinstance(written, EnumOf):
         known = not written.is_open and set(written.values) <= set(reader.values)
         return reader.is_open or known
@@ -130,8 +93,7 @@ def _accepts_record(reader: RecordOf, written: RecordOf) -> bool:
     # Inside a record nothing may be left out or added: it is read as a whole.
     known = {field.name: field for field in reader.fields}
     return known.keys() == {field.name for field in written.fields} and all(
-        known[field.name].id == field.id
-        and _accepts(known[field.name].type, field.type)
+        known[field.name].id == field.id and accepts(known[field.name].type, field.type)
         for field in written.fields
     )
 
@@ -150,43 +112,69 @@ def compare_history(
     found: list[Violation] = []
     for old, new in pairwise(schemas):
         found += compare(old, new, converted.get(new.version, ()))
-    ids: dict[int, str] = {}
-    names: dict[str, int] = {}
+    ids: dict[Place, dict[int, tuple[int, str]]] = {}
+    names: dict[Place, dict[str, int]] = {}
     for schema in schemas:
-        for field in schema.fields:
-            path = f"{schema.kind} v{schema.version}.{field.name}"
-            names.setdefault(field.name, field.id)
-            if names[field.name] != field.id:
+        for place, path, field in walk(schema):
+            # An id that comes back after it was gone means another field.
+            seen = ids.setdefault(place, {})
+            version, name = seen.get(field.id, (schema.version, field.name))
+            if version < schema.version - 1:
+                found.append(
+                    Violation(
+                        "FIELD_ID_NO_REUSE",
+                        path,
+                        f"id {field.id} of {name}, gone since v{version + 1}",
+                        f"id {field.id} of {field.name}",
+                        "take an id that no version has used",
+                    )
+                )
+            seen[field.id] = schema.version, field.name
+            number = names.setdefault(place, {}).setdefault(field.name, field.id)
+            if number != field.id:
                 found.append(
                     Violation(
                         "FIELD_NAME_NO_REUSE",
                         path,
-                        f"id {names[field.name]}",
+                        f"id {number}",
                         f"id {field.id}",
                         "choose a name that no version has used",
                     )
                 )
-            ids.setdefault(field.id, field.name)
-    found += _reused_ids(schemas)
     return list(dict.fromkeys(found))
 
 
-def _reused_ids(schemas: Sequence[Schema]) -> Iterator[Violation]:
-    """Give ids that come back after they were gone: they mean another field."""
-    last: dict[int, tuple[int, Field]] = {}
-    for schema in schemas:
-        for field in schema.fields:
-            if field.id in last:
-                version, before = last[field.id]
-                if version < schema.version - 1:
-                    yield Violation(
-                        "FIELD_ID_NO_REUSE",
-                        f"{schema.kind} v{schema.version}.{field.name}",
-                        f"id {field.id} of {before.name}, gone since v{version + 1}",
-                        f"id {field.id} of {field.name}",
-                        "take an id that no version has used",
-                    )
-            last[field.id] = schema.version, field
+# Where a record is: ids of the fields around it, and names of cases of unions.
+Place = tuple[int | str, ...]
+
+
+def walk(schema: Schema) -> Iterator[tuple[Place, str, Field]]:
+    """
+    Give the fields of *schema*, and those of the records inside them.
+
+    Each with its place, which ids count within, and its path, for people.
+    """
+    path = f"{schema.kind} v{schema.version}"
+    return _walk_fields(schema.fields, (), path)
+
+
+def _walk_fields(
+    fields: Iterable[Field], place: Place, path: str
+) -> Iterator[tuple[Place, str, Field]]:
+    for field in fields:
+        where = f"{path}.{field.name}"
+        yield place, where, field
+        kind = field.type
+        while isinstance(kind, ListOf | MapOf | OptionalOf):
+            kind, where = kind.item, f"{where}[]"
+        inside = (*place, field.id)
+        if isinstance(kind, RecordOf):
+            yield from _walk_fields(kind.fields, inside, where)
+        elif isinstance(kind, UnionOf):
+            for name, record in kind.cases:
+                yield from _walk_fields(
+                    record.fields, (*inside, name), f"{where}.{name}"
+                )
 
 
 def compare(old: Schema, new: Schema, converted: Iterable[str] = ()) -> list[Violation]:
@@ -322,7 +310,7 @@ class _Comparison:
             self.union(was, now, path, converted)
         elif isinstance(was, EnumOf) and isinstance(now, EnumOf):
             self.enum(was, now, path, converted)
-        elif not converted:
+        elif not converted and not accepts(now, was):
             name = path.rpartition(".")[2].rstrip("[]")
             self.add(
                 "FIELD_SAME_TYPE_OR_CONVERT",
@@ -334,7 +322,8 @@ class _Comparison:
             )
 
     def record(self, was: RecordOf, now: RecordOf, path: str, converted: bool) -> None:
-        if not converted:
+        # What takes every old value as it is needs no operation.
+        if not converted and not accepts(now, was):
             self.add(
                 "FIELD_SAME_TYPE_OR_CONVERT",
                 path,

@@ -3,11 +3,13 @@ Drafting: the schema file of a class, with the ids that its history leaves free.
 """
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 import attrs
 
+from .compatibility import Place, walk
 from .conformance import class_fields
 from .model import Schema
 from .types import Field, ListOf, MapOf, OptionalOf, RecordOf, Type, UnionOf
@@ -34,10 +36,13 @@ def draft(
         DriftError: An annotation has no word in the schema language.
     """
     newest = history[-1] if history else None
-    used = {field.id for schema in history for field in schema.fields}
-    used |= {number for schema in history for number in schema.reserved_ids}
+    used: defaultdict[Place, set[int]] = defaultdict(set)
+    for schema in history:
+        used[()].update(schema.reserved_ids)
+        for place, _, field in walk(schema):
+            used[place].add(field.id)
     before = newest.fields if newest else ()
-    fields = _numbered(class_fields(cls), before, used)
+    fields = _numbered(class_fields(cls), before, (), used)
     names = {field.name for field in fields}
     gone = [field for field in before if field.name not in names]
     kept_ids = newest.reserved_ids if newest else ()
@@ -93,39 +98,53 @@ def _line(field: Field) -> str:
     return f"{text} = {field.default!r}" if field.has_default else text
 
 
+# Place of a record to the ids that any version has used in it.
+_Used = defaultdict[Place, set[int]]
+
+
 def _numbered(
-    fields: Sequence[Field], before: Sequence[Field], used: set[int]
+    fields: Sequence[Field], before: Sequence[Field], place: Place, used: _Used
 ) -> tuple[Field, ...]:
     known = {field.name: field for field in before}
     numbered = []
     for field in fields:
         was = known.get(field.name)
-        number = was.id if was else max(used, default=0) + 1
-        used.add(number)
+        number = was.id if was else max(used[place], default=0) + 1
+        used[place].add(number)
+        inner = was.type if was else None
         numbered.append(
             attrs.evolve(
                 field,
                 id=number,
-                type=_numbered_type(field.type, was.type if was else None),
+                type=_numbered_type(field.type, inner, (*place, number), used),
                 doc=was.doc if was else "",
             )
         )
     return tuple(numbered)
 
 
-def _numbered_type(kind: Type, before: Type | None) -> Type:
+def _numbered_type(kind: Type, before: Type | None, place: Place, used: _Used) -> Type:
+    while isinstance(before, ListOf | MapOf | OptionalOf) and not isinstance(
+        kind, ListOf | MapOf | OptionalOf
+    ):
+        before = before.item
     if isinstance(kind, ListOf | MapOf | OptionalOf):
-        inner = before.item if type(before) is type(kind) else None
-        return attrs.evolve(kind, item=_numbered_type(kind.item, inner))
+        inner = before.item if type(before) is type(kind) else before
+        return attrs.evolve(kind, item=_numbered_type(kind.item, inner, place, used))
     if isinstance(kind, RecordOf):
-        return _numbered_record(kind, before)
+        return _numbered_record(kind, before, place, used)
     if isinstance(kind, UnionOf):
         was: dict[str, Any] = dict(before.cases) if isinstance(before, UnionOf) else {}
-        cases = ((n, _numbered_record(r, was.get(n))) for n, r in kind.cases)
+        cases = (
+            (name, _numbered_record(record, was.get(name), (*place, name), used))
+            for name, record in kind.cases
+        )
         return UnionOf(kind.tag, tuple(cases))
     return kind
 
 
-def _numbered_record(kind: RecordOf, before: Type | None) -> RecordOf:
+def _numbered_record(
+    kind: RecordOf, before: Type | None, place: Place, used: _Used
+) -> RecordOf:
     fields = before.fields if isinstance(before, RecordOf) else ()
-    return RecordOf(_numbered(kind.fields, fields, {field.id for field in fields}))
+    return RecordOf(_numbered(kind.fields, fields, place, used))

@@ -14,6 +14,7 @@ Importing this module does not import torch; its functions do.
 import logging
 
 from ..bundle import Bundle
+from ..encode import Target
 from ..errors import OverwinterError
 from ..files import PathLike
 from ..info import CacheInfo
@@ -28,7 +29,9 @@ __all__ = ["load", "load_cache_artifacts", "save", "save_cache_artifacts"]
 log = logging.getLogger("overwinter")
 
 
-def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
+def save(
+    path: PathLike, *, replace: bool = False, target: Target | None = None
+) -> CacheInfo:
     """
     Save what this process compiled or hit, and the libraries that it loaded.
 
@@ -37,6 +40,7 @@ def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
     Args:
         path: The bundle.
         replace: Write a new bundle in the place of one that exists.
+        target: Write for this release of overwinter, as in `overwinter.save`.
 
     Raises:
         StoreError: The file cannot be written; what was there is whole.
@@ -45,7 +49,7 @@ def save(path: PathLike, *, replace: bool = False) -> CacheInfo:
     drained = drain()
     facts = environment(drained.problems)
     artifacts = tuned_on(facts.get("device_name"), drained.artifacts)
-    info = _save(path, artifacts, environment=facts, replace=replace)
+    info = _save(path, artifacts, environment=facts, replace=replace, target=target)
     _report(info, drained)
     return info
 

@@ -11,5 +11,6 @@ STEP = migration(
         "median_ns",
         up=lambda us: round(us * 1_000),
         down=lambda ns: ns / 1_000,
+        loss="fractions of a nanosecond",
     ),
 )
