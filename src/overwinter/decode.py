@@ -12,11 +12,9 @@ from .bundle import Bundle, RecordBlock, Segment
 from .codec import Columns
 from .environment import Environment, misfit
 from .errors import (
-    DamagedError,
     FormatError,
     KeyGrammarError,
     KindError,
-    MigrationError,
     OverwinterError,
     TailIgnoredError,
     WrongShapeError,
@@ -24,8 +22,7 @@ from .errors import (
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
 from .kind import Kind
-from .migration import Plan
-from .schema import Schema, find_faults
+from .migrate import migrate
 from .trust import Policy
 
 __all__ = ["decode"]
@@ -104,7 +101,7 @@ class _Decoder:
             self.quarantine(kind, keys, rows.faults)
             good = [row for row in range(len(keys)) if row not in rows.faults]
             columns = columns if not rows.faults else columns.take(good)
-            columns = self.migrate(kind, block, columns)
+            columns = self.migrated(kind, block, columns)
             return self.build(kind, block, columns)
         except FormatError as error:
             # The keys are lost with the block: name it by its first.
@@ -143,56 +140,16 @@ class _Decoder:
             return None
         return kind
 
-    def migrate(self, kind: Kind, block: RecordBlock, columns: Columns) -> Columns:
+    def migrated(self, kind: Kind, block: RecordBlock, columns: Columns) -> Columns:
         """Return *columns* checked against their version and brought to the newest."""
         version = min(block.kind.version, kind.schema.version)
-        columns = self.checked(kind, kind.schemas[version], columns)
-        plan = kind.steps.plan(version)
-        if not plan.steps or not columns.rows:
-            return columns
-        columns = self.applied(kind, plan, columns)
-        if not columns.rows:
-            return columns
-        columns = self.checked(kind, kind.schema, columns)
-        reason = f"version {version} -> {kind.schema.version}"
-        self.info.migrated += [Note(kind.name, key, reason) for key in columns["key"]]
-        return columns
-
-    def applied(self, kind: Kind, plan: Plan, columns: Columns) -> Columns:
-        """Return *columns* through *plan*, without records that a step fails on."""
-        try:
-            return plan.apply(columns)
-        except MigrationError as error:
-            if self.strict:
-                raise
-            if columns.rows == 1:
-                self.quarantine(kind, columns["key"], {0: error})
-                return columns.take([])
-        parts = [
-            self.applied(kind, plan, columns.take([row])) for row in range(columns.rows)
-        ]
-        good = [part for part in parts if part.rows]
-        if not good:
-            return parts[0]
-        joined = {name: [part[name][0] for part in good] for name in good[0]}
-        return Columns(len(good), joined, columns.source, unseen=columns.unseen)
-
-    def checked(self, kind: Kind, schema: Schema, columns: Columns) -> Columns:
-        """Return the rows of *columns* that fit *schema*."""
-        try:
-            faults = find_faults(schema, columns, limit=columns.rows)
-        except KeyError as error:
-            raise DamagedError(
-                columns.source, kind.name, f"no column {error}", f"{schema.source}"
-            ) from error
-        if not faults:
-            return columns
-        errors = {
-            row: WrongShapeError(columns.source, tuple(each))
-            for row, each in faults.items()
-        }
-        self.quarantine(kind, columns["key"], errors)
-        return columns.take([row for row in range(columns.rows) if row not in faults])
+        migrated = migrate(kind, version, columns)
+        self.quarantine(kind, columns["key"], migrated.faults)
+        if version != kind.schema.version:
+            reason = f"version {version} -> {kind.schema.version}"
+            keys = [columns["key"][row] for row in migrated.rows]
+            self.info.migrated += [Note(kind.name, key, reason) for key in keys]
+        return migrated.columns
 
     def build(
         self, kind: Kind, block: RecordBlock, columns: Columns

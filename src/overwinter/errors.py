@@ -8,6 +8,7 @@ once: what was found, what was expected, where, and the next step.
 __all__ = [
     "BlockDamagedError",
     "BrokenRulesError",
+    "ConflictError",
     "DamagedError",
     "DraftError",
     "DriftError",
@@ -274,14 +275,21 @@ class KindError(SchemaError):
 class MigrationError(OverwinterError):
     """Old data, and a step that failed or is missing: mend the step."""
 
-    def __init__(self, kind: str, step: str, found: str, expected: str) -> None:
-        super().__init__(kind, step, found, expected)
-        self.kind, self.step = kind, step
+    def __init__(
+        self, kind: str, step: str, found: str, expected: str, key: str = ""
+    ) -> None:
+        super().__init__(kind, step, found, expected, key)
+        self.kind, self.step, self.key = kind, step, key
         self.found, self.expected = found, expected
 
+    def of(self, key: str) -> "MigrationError":
+        """Return this error as that of the record *key*."""
+        return MigrationError(self.kind, self.step, self.found, self.expected, key)
+
     def __str__(self) -> str:
+        key = f" {_short(self.key)}" if self.key else ""
         return (
-            f"{self.kind}: {self.step}: found {self.found}, expected "
+            f"{self.kind}{key}: {self.step}: found {self.found}, expected "
             f"{self.expected}; mend the step, or add the one that is missing"
         )
 
@@ -315,6 +323,22 @@ class StoreError(OverwinterError):
         return (
             f"{self.path}: could not {self.action}: {self.reason}; check the path, "
             f"its permissions and the space left"
+        )
+
+
+class ConflictError(StoreError):
+    """Something is where a new file shall be."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "write it", "something is there already")
+
+    def __reduce__(self) -> "tuple[type[ConflictError], tuple[str]]":
+        return ConflictError, (self.path,)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found something there already, expected nothing; choose "
+            f"another path, or move away what is there"
         )
 
 

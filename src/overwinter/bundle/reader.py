@@ -152,6 +152,11 @@ class Segment:
         return valid_signers(self._words, self.signatures)
 
     @property
+    def is_as_written(self) -> bool:
+        """Whether the statement says nothing that this release does not know."""
+        return self.statement.pack() == self._words
+
+    @property
     def blocks(self) -> Iterator["RecordBlock"]:
         """The record blocks, in order."""
         for number, stamp in enumerate(self.statement.blocks):

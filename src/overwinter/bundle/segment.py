@@ -8,17 +8,17 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import IO, Any
 
 import attrs
 
 from ..codec import pack, unpack
 from ..environment import Environment
 from ..errors import SegmentDamagedError, TooLargeError, TooNewError
-from ..files import Source
+from ..files import Source, write_all
 from ..limits import MAX_SIGNATURES, MAX_STATEMENT
-from ..trust import Signature
-from .blocks import LAYOUT_ENTRY, digest_of
+from ..trust import Signature, SigningKey
+from .blocks import LAYOUT_ENTRY, Placement, digest_of
 
 __all__ = [
     "FOOT",
@@ -31,6 +31,7 @@ __all__ = [
     "read_statement",
     "write_foot",
     "write_signatures",
+    "write_words",
 ]
 
 MAGIC = b"\x89OWS\r\n\x1a\n"
@@ -335,6 +336,39 @@ def read_signatures(
         )
         for each in shape.list_of({"signatures": plain}, "signatures")
     )
+
+
+def write_words(
+    file: IO[bytes],
+    position: int,
+    placements: Sequence[Placement],
+    statement: Statement,
+    key: SigningKey | None,
+) -> Foot:
+    """
+    Write what stands behind a segment's blocks; return its foot.
+
+    Args:
+        file: Open for writing, behind the blocks.
+        position: Bytes of the blocks.
+        placements: Where they lie, in the order of the layout.
+        statement: What the segment says.
+        key: Signs it; without it nobody will populate from the segment.
+    """
+    layout = b"".join(each.pack() for each in placements)
+    words = statement.pack()
+    signatures = write_signatures([key.sign(words)] if key else [])
+    parts = [layout, words, signatures]
+    foot = Foot(
+        segment_size=position + sum(map(len, parts)) + FOOT.size,
+        layout_size=len(layout),
+        statement_size=len(words),
+        signatures_size=len(signatures),
+        signatures_crc=zlib.crc32(signatures),
+        digest=digest_of(words),
+    )
+    write_all(file, [*parts, write_foot(foot)])
+    return foot
 
 
 def read_parts(

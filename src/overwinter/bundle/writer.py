@@ -6,7 +6,6 @@ asked of the clock, and signatures are deterministic.
 Layout: ``schema/FORMAT.md``.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import IO, Any
@@ -24,15 +23,7 @@ from .identity import record_digest
 from .packing import PayloadPacker
 from .prefix import PREFIX, Header, read_prefix, write_prefix
 from .reader import Segment
-from .segment import (
-    FOOT,
-    BlockStamp,
-    Foot,
-    KindStamp,
-    Statement,
-    write_foot,
-    write_signatures,
-)
+from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
 from .trailer import SegmentEntry, read_trailer, write_trailer
 from .verifying import verify_segment
 
@@ -191,25 +182,13 @@ class _SegmentWriter:
             raise ValueError("a segment holds one record at least")
 
         placements = [*self._placements, *self._payloads.placements]
-        layout = b"".join(each.pack() for each in placements)
         statement = Statement(
             tuple(kinds),
             tuple(environments),
             tuple(self._stamps),
             len(self._payloads.placements),
-        ).pack()
-        signatures = write_signatures([key.sign(statement)] if key else [])
-        parts = [layout, statement, signatures]
-        foot = Foot(
-            segment_size=self._position + sum(map(len, parts)) + FOOT.size,
-            layout_size=len(layout),
-            statement_size=len(statement),
-            signatures_size=len(signatures),
-            signatures_crc=zlib.crc32(signatures),
-            digest=digest_of(statement),
         )
-        write_all(self._file, [*parts, write_foot(foot)])
-        return foot
+        return write_words(self._file, self._position, placements, statement, key)
 
     def _write_group(self, group: Records, kind: int, environment: int | None) -> None:
         for rows in _split(group, _order(group)):

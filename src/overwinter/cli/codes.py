@@ -3,6 +3,7 @@ Exit codes: what a command says to the program that called it.
 """
 
 from ..errors import (
+    ConflictError,
     FormatError,
     NotFoundError,
     OverwinterError,
@@ -12,11 +13,12 @@ from ..errors import (
 
 __all__ = ["DAMAGED", "FAILED", "INTERRUPTED", "exit_code"]
 
-FAILED, USAGE, NOT_FOUND, DAMAGED, OUT_OF_REACH = 1, 2, 3, 4, 5
+FAILED, USAGE, NOT_FOUND, DAMAGED, OUT_OF_REACH, CONFLICT = 1, 2, 3, 4, 5, 6
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended
 
 _CODES: tuple[tuple[type[OverwinterError], int], ...] = (
     (NotFoundError, NOT_FOUND),
+    (ConflictError, CONFLICT),
     (FormatError, DAMAGED),
     (TrustError, DAMAGED),
     (VersionError, OUT_OF_REACH),

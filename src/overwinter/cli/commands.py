@@ -6,7 +6,9 @@ import click
 
 from ..version import VERSION
 from .inspect import inspect
+from .migrate import migrate
 from .schema import schema
+from .upgrade import upgrade
 from .verify import verify
 
 __all__ = ["overwinter"]
@@ -19,5 +21,7 @@ def overwinter() -> None:
 
 
 overwinter.add_command(inspect)
+overwinter.add_command(migrate)
 overwinter.add_command(schema)
+overwinter.add_command(upgrade)
 overwinter.add_command(verify)

@@ -1,0 +1,34 @@
+"""
+``overwinter upgrade FILE --out NEW``: a bundle again, in the newest versions.
+"""
+
+import click
+
+from ..upgrade import upgrade as upgrade_bundle
+from .migrate import print_plan
+
+__all__ = ["upgrade"]
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(dir_okay=False),
+    metavar="NEW",
+    help="The new bundle; nothing may be there yet.",
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
+)
+def upgrade(file: str, out: str, as_json: bool) -> int:
+    """
+    Write the bundle FILE again as NEW, its artifacts in their newest versions.
+
+    FILE stays as it is. What is written anew is signed by your key, and only what
+    this machine trusts is; everything else is copied with its signatures.
+    Exits with 4 where something is damaged, not trusted, or fails to migrate; NEW
+    holds that as it was.
+    """
+    return print_plan(upgrade_bundle(file, out), as_json)

@@ -1,0 +1,120 @@
+"""
+Records of one version to the newest: checked, migrated, checked again.
+
+A record that a step fails on costs itself alone; why is said with its key.
+"""
+
+from collections.abc import Mapping
+
+import attrs
+
+from .codec import Columns
+from .errors import DamagedError, MigrationError, OverwinterError, WrongShapeError
+from .kind import Kind
+from .migration import Plan
+from .schema import Schema, find_faults
+
+__all__ = ["Migrated", "migrate"]
+
+
+@attrs.frozen
+class Migrated:
+    """
+    Records of the newest version.
+
+    Args:
+        columns: Those that came through.
+        rows: Which of the given ones they were.
+        faults: Why the others did not, by row.
+    """
+
+    columns: Columns
+    rows: list[int]
+    faults: Mapping[int, OverwinterError]
+
+
+def migrate(
+    kind: Kind, version: int, columns: Columns, *, unread_payloads: bool = False
+) -> Migrated:
+    """
+    Bring *columns* to the newest version of *kind*.
+
+    Args:
+        kind: The kind.
+        version: The version that they were written as, one that *kind* knows.
+        columns: The records.
+        unread_payloads: The payloads are references, which no schema describes.
+
+    Raises:
+        DamagedError: A column is missing, or is no list of as many values.
+    """
+    migration = _Migration(kind, unread_payloads)
+    migration.check(kind.schemas[version], columns, list(range(columns.rows)))
+    plan = kind.steps.plan(version)
+    if plan.steps:
+        parts, migration.parts = migration.parts, []
+        for part, rows in parts:
+            for applied, good in migration.applied(plan, part, rows):
+                migration.check(kind.schema, applied, good)
+    return Migrated(*_joined(migration.parts, columns), migration.faults)
+
+
+class _Migration:
+    def __init__(self, kind: Kind, unread_payloads: bool) -> None:
+        self.kind, self.unread_payloads = kind, unread_payloads
+        self.faults: dict[int, OverwinterError] = {}
+        self.parts: list[tuple[Columns, list[int]]] = []
+
+    def check(self, schema: Schema, columns: Columns, rows: list[int]) -> None:
+        """Add the rows of *columns* that fit *schema* to the parts."""
+        if self.unread_payloads:
+            fields = (each for each in schema.fields if not each.is_payload)
+            schema = attrs.evolve(schema, fields=tuple(fields))
+        try:
+            faults = find_faults(schema, columns, limit=columns.rows)
+        except KeyError as error:
+            raise DamagedError(
+                columns.source, schema.kind, f"no column {error}", f"{schema.source}"
+            ) from error
+        for row, each in faults.items():
+            self.faults[rows[row]] = WrongShapeError(columns.source, tuple(each))
+        if faults:
+            good = [row for row in range(columns.rows) if row not in faults]
+            columns, rows = columns.take(good), [rows[row] for row in good]
+        if rows:
+            self.parts.append((columns, rows))
+
+    def applied(
+        self, plan: Plan, columns: Columns, rows: list[int]
+    ) -> list[tuple[Columns, list[int]]]:
+        """Return *columns* through *plan*, without records that a step fails on."""
+        try:
+            return [(plan.apply(columns), rows)]
+        except MigrationError as error:
+            if len(rows) == 1:
+                self.faults[rows[0]] = error.of(str(columns["key"][0]))
+                return []
+        # By halves: one bad record of many is found in few steps.
+        middle = len(rows) // 2
+        return [
+            part
+            for half in (range(middle), range(middle, len(rows)))
+            for part in self.applied(
+                plan, columns.take(half), [rows[row] for row in half]
+            )
+        ]
+
+
+def _joined(
+    parts: list[tuple[Columns, list[int]]], given: Columns
+) -> tuple[Columns, list[int]]:
+    if not parts:
+        return given.take([]), []
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0][0]
+    rows = [row for _, part in parts for row in part]
+    columns = {
+        name: [value for part, _ in parts for value in part[name]] for name in first
+    }
+    return Columns(len(rows), columns, first.source, unseen=first.unseen), rows
