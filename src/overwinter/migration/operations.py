@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..codec import Columns
+from ..codec import Columns, Repeated
 from ..schema import Field
 from ..schema.types import ListOf, MapOf, OptionalOf, RecordOf, Type
 
@@ -94,7 +94,7 @@ class _Add:
     converts: frozenset[str] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
-        changed[self.name] = [self.default] * columns.rows
+        changed[self.name] = Repeated(self.default, columns.rows)
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         fields[self.name] = attrs.evolve(after[self.name], default=self.default)
