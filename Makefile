@@ -1,6 +1,7 @@
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 CORE   ?= 3.12 3.13
+BENCH  ?= # options of a benchmark, as --json FILE
 
 READY := .venv/.ready
 
@@ -33,6 +34,9 @@ core-%:
 demo: $(READY)  ## run examples/warm_start.py
 	.venv/bin/python examples/warm_start.py
 
+bench: .venv/.bench  ## measure migrations beside their peers; fails below a floor
+	.venv/bin/python -m benchmarks.w5 $(BENCH)
+
 clean:  ## remove what make has made
 	rm -rf .venv .venv-* build dist *.egg-info .coverage htmlcov .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -47,10 +51,14 @@ $(READY): pyproject.toml setup.py
 	.venv/bin/python -m pip install -e ".[torch,cli,dev]"
 	@touch $@
 
+.venv/.bench: $(READY)
+	.venv/bin/python -m pip install -e ".[bench]"
+	@touch $@
+
 .venv-%/.ready: pyproject.toml setup.py
 	"$(call find,$*)" -m venv .venv-$*
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo clean
+.PHONY: help test lint core demo bench clean
 .PRECIOUS: .venv-%/.ready

@@ -15,7 +15,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from overwinter import codec
-from overwinter.codec import Columns, columns_of, objects_of, pack, unpack
+from overwinter.codec import (
+    Columns,
+    Repeated,
+    are_like,
+    columns_of,
+    objects_of,
+    pack,
+    unpack,
+)
 from overwinter.errors import DamagedError
 from overwinter.limits import MAX_DEPTH
 
@@ -334,6 +342,106 @@ def test_rows_are_taken_in_the_order_asked_for():
 def test_columns_in_memory_encode_as_they_are_written():
     """A list and its encoding are the same column."""
     assert Columns(2, {"n": [1, 2]}).encoded("n") == pack([1, 2])
+
+
+ANY_FLOATS = st.lists(st.floats(), min_size=1, max_size=40)
+
+
+@quickly
+@given(ANY_FLOATS)
+def test_a_column_of_floats_is_the_same_by_the_short_way(floats):
+    """Bytes and values are msgpack's own, to the last bit of a NaN."""
+    data = pack(floats)
+    assert data == msgpack.packb(floats)
+
+    found = Columns(len(floats), {"n": data})["n"]
+    assert [struct.pack(">d", each) for each in found] == [
+        struct.pack(">d", each) for each in msgpack.unpackb(data)
+    ]
+
+
+@quickly
+@given(ANY_FLOATS, st.lists(SCALARS, max_size=3), st.randoms())
+def test_a_float_does_not_speak_for_its_neighbours(floats, others, random):
+    """The short way is for lists of floats, whatever stands at the end."""
+    values = [*others, *floats]
+    random.shuffle(values)
+    for column in (values, [*values, 0.5]):
+        data = pack(column)
+        assert data == msgpack.packb(column)
+        found = Columns(len(column), {"n": data})["n"]
+        assert list(map(type, found)) == list(map(type, column))
+        assert msgpack.packb(found) == data
+
+
+@pytest.mark.parametrize(
+    "value", [[type("F", (float,), {})(1), 0.5], [object(), 0.5], [{1: 2}, 0.5]]
+)
+def test_what_is_not_plain_is_refused_beside_a_float(value):
+    """The long way says why."""
+    with pytest.raises(TypeError):
+        pack(value)
+
+
+@pytest.mark.parametrize("rows", [-1, 0, 1, 3, 2**63])
+def test_as_many_floats_as_rows_or_the_column_is_damaged(rows):
+    """A column of two floats is not cut or padded to another length."""
+    with pytest.raises(DamagedError, match="a list of 2"):
+        Columns(rows, {"n": pack([0.5, 1.5])}).__getitem__("n")
+
+
+@pytest.mark.parametrize("data", [pack([0.5, 1.5]) + b"\0", pack([0.5, 1.5])[:-1]])
+def test_floats_with_a_byte_too_many_or_too_few_are_damaged(data):
+    """The short way ends where the long one does."""
+    with pytest.raises(DamagedError, match="canonical msgpack"):
+        Columns(2, {"n": data}).__getitem__("n")
+
+
+def test_bytes_that_only_end_like_floats_are_read_the_long_way():
+    """Nine bytes each, and a first byte that begins a text instead."""
+    texts = ["8 bytes " for _ in range(3)]
+    assert Columns(3, {"n": pack(texts)})["n"] == texts
+    mixed = pack([0.5, "8 bytes ", 0.5])
+    assert Columns(3, {"n": mixed})["n"] == [0.5, "8 bytes ", 0.5]
+
+
+@quickly
+@given(SCALARS, st.integers(0, 70))
+def test_one_value_for_all_rows_is_encoded_as_a_list_of_it(value, rows):
+    """Encoding it once is a matter of time alone."""
+    assert pack(Repeated(value, rows)) == pack([value] * rows)
+    assert Repeated(value, rows) == [value] * rows
+
+
+def test_one_value_that_is_not_plain_is_refused():
+    """As it is in any other column."""
+    with pytest.raises(TypeError, match="no plain value"):
+        pack(Repeated(object(), 2))
+
+
+@pytest.mark.parametrize("size", [1, 31, 32, 255, 256, 4096])
+def test_texts_of_one_length_are_known_without_decoding(size):
+    """Each length of a text's head is looked at whole."""
+    first, other = "a" * size, "b" * size
+    assert are_like(pack([first, other, first]), first, 3)
+    assert not are_like(pack([first, other, first]), other, 3)
+    assert not are_like(pack([first, other]), first, 3)
+    assert not are_like(pack([first, other + "b", first]), first, 3)
+    assert not are_like(pack([first, other.encode(), first]), first, 3)
+    data = pack([first, other, first])
+    assert not are_like(data[:-1] + b"\xff", first, 3)
+    assert not are_like(data[:-1], first, 3)
+    assert not are_like(data + b"a", first, 3)
+
+
+@quickly
+@given(st.lists(st.text("aé", max_size=2) | st.binary(max_size=2), min_size=1))
+def test_texts_are_never_claimed_where_decoding_finds_others(values):
+    """What is true without decoding is true with it."""
+    first = values[0]
+    if type(first) is str and are_like(pack(values), first, len(values)):
+        assert set(map(type, values)) == {str}
+        assert set(map(len, values)) == {len(first)}
 
 
 # --- objects ----------------------------------------------------------------

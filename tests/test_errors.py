@@ -49,6 +49,10 @@ EXAMPLES = {
         ("saving pgo", ("pgo[3].key: expected str, got null",)),
         "saving pgo|expected str|got null|mend the program",
     ),
+    errors.ConflictError: (
+        ("x.owb",),
+        "x.owb: found something there already|expected nothing|choose another path",
+    ),
     errors.BrokenRulesError: (
         ("acme/plan", ("SINGLE_HEAD: two",)),
         "acme/plan: found 1 broken rules|expected none|SINGLE_HEAD: two|mend them",

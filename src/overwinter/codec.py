@@ -7,6 +7,8 @@ carried unread. Layout: ``schema/FORMAT.md``, "Record block".
 """
 
 import gc
+import sys
+from array import array
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -33,7 +35,15 @@ from .schema.types import Tagged
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["Columns", "columns_of", "objects_of", "pack", "unpack"]
+__all__ = [
+    "Columns",
+    "Repeated",
+    "are_like",
+    "columns_of",
+    "objects_of",
+    "pack",
+    "unpack",
+]
 
 Column = list[Any]
 T = TypeVar("T")
@@ -50,6 +60,11 @@ def pack(value: Any) -> bytes:
     # strict_types: a subclass of a plain type would be written as its base
     # and come back as another value.
     try:
+        if type(value) is Repeated:
+            # Behind the one byte that begins a list of one.
+            return _array_head(len(value)) + len(value) * pack(value[:1])[1:]
+        if (floats := _packed_floats(value)) is not None:
+            return floats
         packed: bytes = msgpack.packb(_sorted(value, 0), strict_types=True)
     except OverflowError as error:
         raise ValueError(f"an integer of more than 64 bits: {error}") from error
@@ -85,11 +100,50 @@ def unpack(data: bytes, source: str, part: str) -> Any:
         raise DamagedError(source, part, reason, "canonical msgpack") from error
 
 
+def are_like(column: bytes, first: str, rows: int) -> bool:
+    """
+    Return whether *column* encodes *rows* texts of ASCII, each as long as *first*.
+
+    The first of them is *first*. ``False`` may also mean: look closer.
+
+    Source:
+        Most keys are hashes, all of one length. Looking at every byte of 200,000
+        takes 1 ms, decoding them and asking for their types 13.
+    """
+    if not first.isascii():
+        return False
+    text = pack(first)
+    head = text[: len(text) - len(first)]
+    array, stride = _array_head(rows), len(text)
+    if len(column) != len(array) + rows * stride or not column.startswith(array + text):
+        return False
+    rest = bytearray(column)
+    del rest[: len(array)]
+    # What says that a text of this length follows stands before each of them.
+    for byte in head:
+        if rest[::stride].count(byte) != rows:
+            return False
+        del rest[::stride]
+        stride -= 1
+    return rest.isascii()
+
+
 _REASONS = {
     msgpack.FormatError: "a byte that begins no value",
     msgpack.StackError: "more than 1,023 nested levels",
     msgpack.OutOfData: "an end before the value's",
 }
+
+
+class Repeated(list[Any]):
+    """
+    A column of one value for all rows, never changed in place: encoded only once.
+
+    What 200,000 records are given by an addition is packed in 0.4 ms instead of 6.
+    """
+
+    def __init__(self, value: Any, rows: int) -> None:
+        super().__init__([value] * rows)
 
 
 class Columns(Mapping[str, Column]):
@@ -126,6 +180,8 @@ class Columns(Mapping[str, Column]):
             DamagedError: It is no list of as many values as there are rows.
         """
         if isinstance(column, bytes):
+            if (floats := _unpacked_floats(column, self.rows)) is not None:
+                return floats
             part = f"column {name!r}"
             values = unpack(column, self.source, part)
             if type(values) is not list or len(values) != self.rows:
@@ -293,6 +349,57 @@ def _cases(annotation: Any) -> tuple[str, dict[str, type]]:
     tagged = _tagged(annotation)
     assert tagged is not None
     return tagged.tag, tagged.cases
+
+
+def _packed_floats(value: Any) -> bytes | None:
+    """
+    Return the encoding of a list of floats, or ``None`` where it may be no such list.
+
+    What was written tells their types in a tenth of the time of asking each: it
+    is all floats where every ninth byte begins one.
+    """
+    if type(value) is not list or not value or type(value[-1]) is not float:
+        return None
+    try:
+        packed: bytes = msgpack.packb(value, strict_types=True)
+    except (TypeError, ValueError, OverflowError):
+        return None  # whoever looks closer says why
+    return packed if _are_floats(packed, len(value)) else None
+
+
+def _unpacked_floats(data: bytes, rows: int) -> list[float] | None:
+    """
+    Return the floats in *data*, or ``None`` where it may be no list of *rows*.
+
+    An array converts all of them at once, in half the time of a walk and decoding.
+    """
+    if not _are_floats(data, rows):
+        return None
+    plain = bytearray(data[-_FLOAT_SIZE * rows :])
+    del plain[::_FLOAT_SIZE]
+    floats = array("d", plain)
+    if sys.byteorder == "little":
+        floats.byteswap()
+    return floats.tolist()
+
+
+def _are_floats(data: bytes, rows: int) -> bool:
+    """Return whether *data* encodes a list of *rows* floats, one at least."""
+    # Sizes first: a damaged count of rows may be more than any list has.
+    if rows < 1 or len(data) <= _FLOAT_SIZE * rows:
+        return False
+    head = _array_head(rows)
+    if len(data) != len(head) + _FLOAT_SIZE * rows or not data.startswith(head):
+        return False
+    return data[len(head) :: _FLOAT_SIZE].count(_FLOAT) == rows
+
+
+_FLOAT, _FLOAT_SIZE = 0xCB, 9  # first byte and size of an encoded float
+
+
+def _array_head(rows: int) -> bytes:
+    head: bytes = msgpack.Packer().pack_array_header(rows)
+    return head
 
 
 def _sorted(value: Any, depth: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 
-from ..codec import Columns, pack, unpack
+from ..codec import Columns, are_like, pack, unpack
 from ..errors import BlockDamagedError, TooLargeError
 from ..files import Source
 from ..limits import MAX_BLOCK_ROWS, MAX_WINDOW_LOG
@@ -222,7 +222,8 @@ def read_record_block(
             and type(digests) is bytes
             and len(digests) == DIGEST_SIZE * len(sizes) == DIGEST_SIZE * len(numbers)
         )
-        keys = Columns(rows, columns, source)["key"]
+        likely = good and are_like(columns["key"], first, rows)
+        keys = [first] if likely else Columns(rows, columns, source)["key"]
     except (KeyError, TypeError, AttributeError):
         good, keys = False, []
     if not good:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..codec import Columns
+from ..codec import Columns, Repeated
 from ..schema import Field
 
 __all__ = [
@@ -118,7 +118,7 @@ class _Add:
             # Each record its own: a later step may change one in place.
             changed[self.name] = [deepcopy(default) for _ in range(columns.rows)]
         else:
-            changed[self.name] = [default] * columns.rows
+            changed[self.name] = Repeated(default, columns.rows)
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         _expect_free(fields, self.name)
