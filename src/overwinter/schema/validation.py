@@ -7,7 +7,8 @@ at the speed of C, and only a column that fails it is looked at value by value.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from ..limits import MAX_DEPTH, MAX_FAULTS, MAX_KEY
@@ -78,17 +79,16 @@ def _fits(kind: Type, column: list[Any]) -> bool:
         return _fits(kind.item, [value for value in column if value is not None])
     if isinstance(kind, ListOf):
         return set(map(type, column)) <= {list} and _fits(
-            kind.item, [value for items in column for value in items]
+            kind.item, list(chain.from_iterable(column))
         )
     if isinstance(kind, MapOf):
         if not set(map(type, column)) <= {dict}:
             return False
-        keys = [key for items in column for key in items]
-        values = [value for items in column for value in items.values()]
+        # The same few keys as a rule: as a set they are joined once, not for each row.
         return (
-            set(map(type, keys)) <= {str}
-            and _is_unicode(keys)
-            and _fits(kind.item, values)
+            set(map(type, chain.from_iterable(column))) <= {str}
+            and _is_unicode(set().union(*column))
+            and _fits(kind.item, list(chain.from_iterable(map(dict.values, column))))
         )
     if isinstance(kind, EnumOf):
         if not set(map(type, column)) <= {str}:
@@ -142,7 +142,7 @@ def _unions_fit(kind: UnionOf, column: list[Any]) -> bool:
     return True
 
 
-def _is_unicode(column: list[str]) -> bool:
+def _is_unicode(column: Iterable[str]) -> bool:
     # A lone surrogate is a str in Python and no text anywhere else.
     try:
         "".join(column).encode()
