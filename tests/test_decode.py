@@ -190,6 +190,33 @@ def test_a_later_version_that_changed_something_stays_opaque():
     )
 
 
+def test_a_later_version_in_a_later_schema_language_stays_opaque():
+    """Which of its columns are payloads cannot be known, and that is no damage."""
+    later = _later(3, notes=[{}])
+    plain = {**later.stamp.schema, "language": 2}
+    data = _bundle(_stamped(later, schema=plain), _current(Plan("b", b"y")))
+    loaded = _load(data, strict=True)
+    assert loaded["acme/plan"] == [Plan("b", b"y")]
+    assert _notes(loaded) == {"opaque": [("acme/plan", "a")]}
+    assert loaded.info.opaque[0].reason == (
+        "the schema of its version 4 has types that this release does not know, so "
+        "its payloads cannot be told from its fields: upgrade overwinter, or save "
+        "again with this release"
+    )
+
+
+def test_a_later_schema_language_does_not_matter_where_nothing_is_a_payload():
+    """The columns that we know say everything; what we do not know is left out."""
+    ours = CacheArtifactFactory.kind("autotune")
+    key = f"0a/{'c' * 51}.best_config"
+    artifact = ours.cls.from_content(key, b'{"num_warps": 8}')
+    (group,) = encode([artifact], MACHINE)
+    version = ours.schema.version + 1
+    plain = {**ours.schema.as_plain(), "version": version, "language": 2}
+    later = _stamped(group, version=version, schema=plain, fingerprint=bytes(32))
+    assert _load(_bundle(later), strict=True) == {"autotune": [artifact]}
+
+
 def test_a_version_that_cannot_be_is_a_problem():
     """Versions count from 1; a trusted signer may be mistaken all the same."""
     loaded = _load(_bundle(_stamped(_current(Plan("a", b"x")), version=0)))

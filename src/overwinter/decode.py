@@ -135,6 +135,15 @@ class _Decoder:
                     f"({stamp.fingerprint.hex()[:16]}…); ask who wrote the bundle for "
                     "the schema that they used"
                 )
+            elif (
+                block.schema is None
+                and kind.schemas[min(stamp.version, newest)].payload_names
+            ):
+                reason = (
+                    f"the schema of its version {stamp.version} has types that this "
+                    "release does not know, so its payloads cannot be told from its "
+                    "fields: upgrade overwinter, or save again with this release"
+                )
         if reason:
             self.note_all(self.info.opaque, block, reason)
             return None

@@ -328,6 +328,32 @@ def test_a_reader_leaves_out_what_it_does_not_know_and_needs_its_own(fields, old
     assert oldest_reader([_schema(1, _x("str")), _schema(2, *fields)], {}) == oldest
 
 
+@pytest.mark.parametrize(
+    ("before", "added", "oldest"),
+    [
+        ("payload", RECORD, 2),
+        ("payload", {"optional": {"list": _enum("a", is_open=True)}}, 2),
+        ({"optional": "payload"}, {"map": _union(a=[NAME])}, 2),
+        ("payload", {"optional": {"list": "u64"}}, 1),
+        ("str", RECORD, 1),
+    ],
+    ids=ascii,
+)
+def test_a_type_that_came_later_hides_payloads_from_older_readers(
+    before, added, oldest
+):
+    """Release 0.1.0 may hold the older version, and cannot read this schema."""
+    schemas = [_schema(1, _x(before)), _schema(2, _x(before), (3, "y", added))]
+    assert oldest_reader(schemas, {}) == oldest
+
+
+def test_a_reader_that_has_such_types_reads_more_of_them():
+    """Who knew the older version's record knows the newer one's enum."""
+    older = _x("payload"), (3, "y", RECORD)
+    schemas = [_schema(1, *older), _schema(2, *older, (4, "z", _enum("a")))]
+    assert oldest_reader(schemas, {}) == 1
+
+
 def test_the_oldest_reader_goes_back_as_far_as_all_can_read():
     """A version that cannot ends the search: what is older could not be told."""
     a, b = (2, "a", "i64"), (3, "b", "i64")

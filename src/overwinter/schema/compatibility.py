@@ -34,7 +34,7 @@ def oldest_reader(
 
     Computed, never typed: a reader leaves out fields of the kind that it does not
     know, and needs each of its own with values that it accepts and that still mean
-    what they meant.
+    what they meant. To tell payloads from fields it must know the types of all.
 
     Args:
         schemas: Versions 1, 2, 3 … of one kind.
@@ -53,8 +53,26 @@ def oldest_reader(
             break
         if not _reads(reader, newest):
             break
+        # What a release cannot take for a schema tells it of no payload either.
+        if newest.payload_names and _is_wide(newest) and not _is_wide(reader):
+            break
         oldest -= 1
     return oldest
+
+
+def _is_wide(schema: Schema) -> bool:
+    """
+    Return whether *schema* has types that release 0.1.0 lacks.
+
+    They came together, so a release with a version that has one knows them all.
+    """
+    return any(map(_is_wide_type, (field.type for field in schema.fields)))
+
+
+def _is_wide_type(kind: Type) -> bool:
+    while isinstance(kind, ListOf | MapOf | OptionalOf):
+        kind = kind.item
+    return isinstance(kind, RecordOf | UnionOf | EnumOf)
 
 
 def _reads(reader: Schema, written: Schema) -> bool:
