@@ -25,8 +25,9 @@ from acme.plans import Plan, registered
 from forging import HEADER, Forgery, file_of, prefix_of
 
 from overwinter import Bundle, CacheArtifactManager
-from overwinter.artifact import CacheArtifact, CacheArtifactFactory
+from overwinter.artifact import CacheArtifact
 from overwinter.bundle import KindStamp, Records, append_segment, verify, write_bundle
+from overwinter.factory import CacheArtifactFactory
 from overwinter.files import BytesSource
 from overwinter.info import OUTCOMES
 from overwinter.save import save

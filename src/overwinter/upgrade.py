@@ -303,6 +303,8 @@ def _reason(block: RecordBlock, kind: Kind) -> str:
         return f"version {stamp.version} is later than {newest}, the newest known here"
     if kind.schemas[stamp.version].fingerprint != stamp.fingerprint:
         return f"version {stamp.version} is not the released one"
+    if block.schema is None or block.schema.fingerprint != stamp.fingerprint:
+        return "the schema in the bundle is not the one that it names"
     versions = {
         each.version for each in block.segment.statement.kinds if each.kind == kind.name
     }
