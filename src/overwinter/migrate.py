@@ -11,6 +11,7 @@ import attrs
 from .codec import Columns
 from .errors import DamagedError, MigrationError, OverwinterError, WrongShapeError
 from .kind import Kind
+from .limits import MAX_FAULTS
 from .migration import Plan
 from .schema import Schema, find_faults
 
@@ -77,7 +78,9 @@ class _Migration:
                 columns.source, schema.kind, f"no column {error}", f"{schema.source}"
             ) from error
         for row, each in faults.items():
-            self.faults[rows[row]] = WrongShapeError(columns.source, tuple(each))
+            self.faults[rows[row]] = WrongShapeError(
+                columns.source, tuple(each[:MAX_FAULTS])
+            )
         if faults:
             good = [row for row in range(columns.rows) if row not in faults]
             columns, rows = columns.take(good), [rows[row] for row in good]
