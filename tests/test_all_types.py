@@ -10,7 +10,8 @@ from acme.plans import registered
 
 from overwinter import Bundle, CacheArtifactManager
 from overwinter.bundle import write_bundle
-from overwinter.codec import _hooks, columns_of, objects_of
+from overwinter.codec import columns_of, objects_of
+from overwinter.codec.objects import _hooks
 from overwinter.encode import encode
 from overwinter.errors import WrongShapeError
 from overwinter.kind import Kind

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overwinter import codec
 from overwinter.codec import (
     Columns,
     Repeated,
@@ -24,6 +23,7 @@ from overwinter.codec import (
     pack,
     unpack,
 )
+from overwinter.codec import columns as columns_module
 from overwinter.errors import DamagedError
 from overwinter.limits import MAX_DEPTH
 
@@ -286,7 +286,7 @@ def test_a_column_is_decoded_when_it_is_looked_at(monkeypatch):
     columns = Columns(2, {"key": key, "size": size})
     decoded = []
     monkeypatch.setattr(
-        codec,
+        columns_module,
         "unpack",
         lambda data, *where: decoded.append(data) or unpack(data, *where),
     )

@@ -16,10 +16,11 @@ from . import kinds as _builtin_kinds  # noqa: F401  (importing registers them)
 from .artifact import CacheArtifact, CacheEntry
 from .bundle import Bundle
 from .errors import OverwinterError
-from .factory import CacheArtifactFactory, KindPack
+from .factory import CacheArtifactFactory
 from .info import CacheInfo
 from .load import load
 from .manager import CacheArtifactManager, default_manager
+from .registry import KindPack
 from .save import save
 from .version import VERSION as __version__
 

@@ -13,7 +13,8 @@ from .. import kinds as _builtin_kinds  # noqa: F401  (importing registers them)
 from ..artifact import CacheArtifact
 from ..contract import Contract
 from ..errors import KindError
-from ..factory import CacheArtifactFactory, Claim
+from ..factory import CacheArtifactFactory
+from ..registry import Claim
 
 __all__ = ["claims", "contract_of"]
 

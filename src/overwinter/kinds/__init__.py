@@ -2,7 +2,8 @@
 The built-in kinds: what torch.compile leaves behind, one small file for each.
 """
 
-from ..factory import OURS, CacheArtifactFactory, KindPack
+from ..factory import CacheArtifactFactory
+from ..registry import OURS, KindPack
 from ..version import VERSION
 from .aot_autograd import AOTAutogradArtifact
 from .autotune import AutotuneArtifact

@@ -11,8 +11,9 @@ import attrs
 from overwinter.artifact import CacheArtifact, CacheEntry
 from overwinter.bundle import KindStamp, Records
 from overwinter.errors import KeyGrammarError
-from overwinter.factory import CacheArtifactFactory, Registry
+from overwinter.factory import CacheArtifactFactory
 from overwinter.kind import Kind
+from overwinter.registry import Registry
 from overwinter.schema import Payload, oldest_reader
 
 _KEY = re.compile(r"[a-z0-9-]+")

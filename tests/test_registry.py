@@ -16,8 +16,8 @@ from bundles import environ_of_child
 
 from overwinter import CacheArtifact, CacheArtifactFactory, KindPack
 from overwinter.errors import DriftError, KindError
-from overwinter.factory import GROUP, Registry
 from overwinter.kinds import PACK
+from overwinter.registry import GROUP, Registry
 from overwinter.version import VERSION
 
 CLASS = """

@@ -1,0 +1,21 @@
+"""
+attrs objects, plain values, columns, msgpack.
+
+- ``wire``: plain values and msgpack.
+- ``columns``: the records of a block, a field at a time, decoded when asked.
+- ``objects``: attrs objects and columns.
+"""
+
+from .columns import Columns
+from .objects import columns_of, objects_of
+from .wire import Repeated, are_like, pack, unpack
+
+__all__ = [
+    "Columns",
+    "Repeated",
+    "are_like",
+    "columns_of",
+    "objects_of",
+    "pack",
+    "unpack",
+]

@@ -1,0 +1,94 @@
+"""
+Columns: one list of values for each field, decoded when somebody asks.
+
+What nobody touches is carried unread. Layout: ``schema/FORMAT.md``, "Record block".
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from ..errors import DamagedError
+from .wire import pack, unpack, unpacked_floats
+
+__all__ = ["Column", "Columns"]
+
+Column = list[Any]
+
+
+class Columns(Mapping[str, Column]):
+    """
+    The columns of one block of records: name to list of values, lazily decoded.
+
+    A mapping whose values are lists of ``rows`` plain values. Columns that were
+    read from a bundle stay encoded until they are looked up; ``encoded`` gives
+    their bytes back without a look.
+    """
+
+    def __init__(
+        self,
+        rows: int,
+        columns: Mapping[str, Column | bytes],
+        source: str = "<memory>",
+        *,
+        unseen: frozenset[str] = frozenset(),
+    ) -> None:
+        self.rows, self.source, self.unseen = rows, source, unseen
+        self._columns = dict(columns)
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._columns[name]
+        if isinstance(column, bytes):
+            column = self._columns[name] = self.decoded(name, column)
+        return column
+
+    def decoded(self, name: str, column: Column | bytes) -> Column:
+        """
+        Return the values of a column of these rows, encoded or not.
+
+        Raises:
+            DamagedError: It is no list of as many values as there are rows.
+        """
+        if isinstance(column, bytes):
+            if (floats := unpacked_floats(column, self.rows)) is not None:
+                return floats
+            part = f"column {name!r}"
+            values = unpack(column, self.source, part)
+            if type(values) is not list or len(values) != self.rows:
+                raise DamagedError(
+                    self.source, part, _shape(values), f"a list of {self.rows} values"
+                )
+            return values
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._columns)
+
+    def __len__(self) -> int:
+        return len(self._columns)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._columns
+
+    def encoded(self, name: str) -> bytes:
+        """Return the canonical msgpack of one column."""
+        column = self._columns[name]
+        return column if isinstance(column, bytes) else pack(column)
+
+    def replaced(self, columns: Mapping[str, Column | bytes]) -> "Columns":
+        """Return these rows with *columns* instead."""
+        return Columns(self.rows, columns, self.source, unseen=self.unseen)
+
+    def items_unread(self) -> dict[str, Column | bytes]:
+        """Return name to column, decoded or not, as it is held."""
+        return dict(self._columns)
+
+    def take(self, rows: Sequence[int]) -> "Columns":
+        """Return the rows with these indexes, in this order."""
+        picked = {name: [self[name][row] for row in rows] for name in self}
+        return Columns(len(rows), picked, self.source, unseen=self.unseen)
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"a {type(value).__name__}"

@@ -1,0 +1,226 @@
+"""
+Plain values and msgpack: the only door to msgpack.
+
+What is written is canonical: equal values give equal bytes. Layout:
+``schema/FORMAT.md``, at its head.
+"""
+
+import sys
+from array import array
+from typing import Any
+
+import msgpack
+
+from ..errors import DamagedError
+from ..limits import MAX_DEPTH
+
+__all__ = ["Repeated", "are_like", "pack", "unpack", "unpacked_floats"]
+
+
+class Repeated(list[Any]):
+    """
+    A column of one value for all rows, never changed in place: encoded only once.
+
+    What 200,000 records are given by an addition is packed in 0.4 ms instead of 6.
+    """
+
+    def __init__(self, value: Any, rows: int) -> None:
+        super().__init__([value] * rows)
+
+
+def pack(value: Any) -> bytes:
+    """
+    Return *value* as canonical msgpack: equal values give equal bytes.
+
+    Raises:
+        TypeError: A value is not plain, or a map has a key that is no text.
+        ValueError: An integer exceeds 64 bits, or text is no valid Unicode.
+    """
+    # strict_types: a subclass of a plain type would be written as its base
+    # and come back as another value.
+    try:
+        if type(value) is Repeated:
+            # Behind the one byte that begins a list of one.
+            return _array_head(len(value)) + len(value) * pack(value[:1])[1:]
+        if (floats := _packed_floats(value)) is not None:
+            return floats
+        packed: bytes = msgpack.packb(_sorted(value, 0), strict_types=True)
+    except OverflowError as error:
+        raise ValueError(f"an integer of more than 64 bits: {error}") from error
+    return packed
+
+
+def unpack(data: bytes, source: str, part: str) -> Any:
+    """
+    Return the plain value of canonical msgpack.
+
+    Args:
+        data: The whole value, in bytes.
+        source: Name of the bundle, for the error.
+        part: Name of the part within it, for the error.
+
+    Raises:
+        DamagedError: Not msgpack, bytes left over, an extension type, a map
+            with a key twice or one that is no text, or nested beyond all reason.
+    """
+    try:
+        _prove_whole(data)
+        # strict_map_key keeps map keys to text and bytes; the pairs hook refuses
+        # bytes, and sees a key that stands twice, which a dict would swallow.
+        return msgpack.unpackb(
+            data,
+            strict_map_key=True,
+            object_pairs_hook=_unique,
+            ext_hook=_no_extension,
+            max_ext_len=0,
+        )
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        reason = str(error) or _REASONS.get(type(error), type(error).__name__)
+        raise DamagedError(source, part, reason, "canonical msgpack") from error
+
+
+def are_like(column: bytes, first: str, rows: int) -> bool:
+    """
+    Return whether *column* encodes *rows* texts of ASCII, each as long as *first*.
+
+    The first of them is *first*. ``False`` may also mean: look closer.
+
+    Source:
+        Most keys are hashes, all of one length. Looking at every byte of 200,000
+        takes 1 ms, decoding them and asking for their types 13.
+    """
+    if not first.isascii():
+        return False
+    text = pack(first)
+    head = text[: len(text) - len(first)]
+    array, stride = _array_head(rows), len(text)
+    if len(column) != len(array) + rows * stride or not column.startswith(array + text):
+        return False
+    rest = bytearray(column)
+    del rest[: len(array)]
+    # What says that a text of this length follows stands before each of them.
+    for byte in head:
+        if rest[::stride].count(byte) != rows:
+            return False
+        del rest[::stride]
+        stride -= 1
+    return rest.isascii()
+
+
+_REASONS = {
+    msgpack.FormatError: "a byte that begins no value",
+    msgpack.StackError: "more than 1,023 nested levels",
+    msgpack.OutOfData: "an end before the value's",
+}
+
+
+def _packed_floats(value: Any) -> bytes | None:
+    """
+    Return the encoding of a list of floats, or ``None`` where it may be no such list.
+
+    What was written tells their types in a tenth of the time of asking each: it
+    is all floats where every ninth byte begins one.
+    """
+    if type(value) is not list or not value or type(value[-1]) is not float:
+        return None
+    try:
+        packed: bytes = msgpack.packb(value, strict_types=True)
+    except (TypeError, ValueError, OverflowError):
+        return None  # whoever looks closer says why
+    return packed if _are_floats(packed, len(value)) else None
+
+
+def unpacked_floats(data: bytes, rows: int) -> list[float] | None:
+    """
+    Return the floats in *data*, or ``None`` where it may be no list of *rows*.
+
+    An array converts all of them at once, in half the time of a walk and decoding.
+    """
+    if not _are_floats(data, rows):
+        return None
+    plain = bytearray(data[-_FLOAT_SIZE * rows :])
+    del plain[::_FLOAT_SIZE]
+    floats = array("d", plain)
+    if sys.byteorder == "little":
+        floats.byteswap()
+    return floats.tolist()
+
+
+def _are_floats(data: bytes, rows: int) -> bool:
+    """Return whether *data* encodes a list of *rows* floats, one at least."""
+    # Sizes first: a damaged count of rows may be more than any list has.
+    if rows < 1 or len(data) <= _FLOAT_SIZE * rows:
+        return False
+    head = _array_head(rows)
+    if len(data) != len(head) + _FLOAT_SIZE * rows or not data.startswith(head):
+        return False
+    return data[len(head) :: _FLOAT_SIZE].count(_FLOAT) == rows
+
+
+_FLOAT, _FLOAT_SIZE = 0xCB, 9  # first byte and size of an encoded float
+
+
+def _array_head(rows: int) -> bytes:
+    head: bytes = msgpack.Packer().pack_array_header(rows)
+    return head
+
+
+def _sorted(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind in _NESTED and depth > MAX_DEPTH:
+        raise ValueError(f"nested deeper than {MAX_DEPTH} levels")
+    if kind is dict:
+        for key in value:
+            if type(key) is not str:
+                raise TypeError(f"a map key must be str, got {key!r}")
+        return {key: _sorted(value[key], depth + 1) for key in sorted(value)}
+    if kind is list or kind is tuple:
+        # A long list of scalars is the common case, and needs no copy.
+        if kind is list and set(map(type, value)) <= _SCALARS:
+            return value
+        return [_sorted(each, depth + 1) for each in value]
+    if kind not in _SCALARS:
+        # msgpack would write its own types, and buffers that come back as bytes.
+        raise TypeError(f"{value!r:.60} of type {kind.__name__} is no plain value")
+    return value
+
+
+_NESTED = {dict, list, tuple}
+_SCALARS = {type(None), bool, int, float, str, bytes}
+
+
+def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        seen: set[Any] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise ValueError(f"the key {key!r:.60} stands twice in one map")
+            seen.add(key)
+    try:
+        # Joining is the fastest question whether all of them are text: a fifth of
+        # decoding a map of three, where a look at each type takes a third.
+        "".join(value)
+    except TypeError:
+        raise ValueError("a map key that is no text") from None
+    return value
+
+
+def _no_extension(code: int, data: bytes) -> Any:
+    raise ValueError(f"the extension type {code}")
+
+
+def _prove_whole(data: bytes) -> None:
+    """
+    Walk *data* once without building anything.
+
+    An array header may claim more elements than there are bytes, and nested
+    headers multiply that: 64 KiB of them took 67 MB. After this walk every
+    claimed element is known to exist, so what decoding allocates is in
+    proportion to the input. It costs a seventh of the decoding.
+    """
+    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+    unpacker.feed(data)
+    unpacker.skip()
+    if unpacker.tell() != len(data):
+        raise ValueError(f"{len(data) - unpacker.tell():,} bytes after the value")
