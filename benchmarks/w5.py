@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import attrs
@@ -20,8 +21,8 @@ import msgpack
 
 from overwinter.bundle.blocks import read_record_block, write_record_block
 from overwinter.codec import objects_of
-from overwinter.migration import Plan, add, migration, rename, replace
-from overwinter.schema import find_faults
+from overwinter.migrate import migrate
+from overwinter.migration import Plan, Steps, add, migration, rename, replace
 
 from .chain import CHAIN_ROWS, CHAIN_VERSIONS, chain_contestants
 from .report import AtLeast, Goal, Within, as_plain, missed_floors, show, write_json
@@ -118,10 +119,11 @@ def w2_contestants(columns: dict[str, list[Any]]) -> list[Contestant]:
 
 def _ours(blocks: list[StoredBlock]) -> Iterator[Contestant]:
     plan = Plan((STEP,))
-    # Payloads were verified and put in by then; here they stay references.
-    old, new = (
-        attrs.evolve(each, fields=tuple(f for f in each.fields if not f.is_payload))
-        for each in (OLD, NEW)
+    kind: Any = SimpleNamespace(
+        name=NEW.kind,
+        schema=NEW,
+        schemas={OLD.version: OLD, NEW.version: NEW},
+        steps=Steps(NEW.kind, NEW.version, {OLD.version: STEP}),
     )
 
     def to_bytes() -> list[bytes]:
@@ -139,10 +141,10 @@ def _ours(blocks: list[StoredBlock]) -> Iterator[Contestant]:
             found, _ = read_record_block(
                 each.data, "bench", "block", each.rows, each.first
             )
-            assert not find_faults(old, found)
-            found = plan.apply(found)
-            assert not find_faults(new, found)
-            made += objects_of(Record, found)
+            # Payloads were verified and put in by then; here they stay references.
+            migrated = migrate(kind, OLD.version, found, unread_payloads=True)
+            assert not migrated.faults
+            made += objects_of(Record, migrated.columns)
         return made
 
     def values(made: list[bytes]) -> list[Any]:

@@ -5,6 +5,7 @@ A record that a step fails on costs itself alone; why is said with its key.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import attrs
 
@@ -14,6 +15,7 @@ from .kind import Kind
 from .limits import MAX_FAULTS
 from .migration import Plan
 from .schema import Schema, find_faults
+from .schema.types import Type
 
 __all__ = ["Migrated", "migrate"]
 
@@ -65,14 +67,22 @@ class _Migration:
         self.kind, self.unread_payloads = kind, unread_payloads
         self.faults: dict[int, OverwinterError] = {}
         self.parts: list[tuple[Columns, list[int]]] = []
+        # Columns that fit, with the type that they fit: what no step touches is not
+        # looked at again, and kept here, so that no other list gets its id.
+        self.fitting: dict[int, tuple[list[Any] | bytes, Type]] = {}
 
     def check(self, schema: Schema, columns: Columns, rows: list[int]) -> None:
         """Add the rows of *columns* that fit *schema* to the parts."""
-        if self.unread_payloads:
-            fields = (each for each in schema.fields if not each.is_payload)
-            schema = attrs.evolve(schema, fields=tuple(fields))
+        held = columns.items_unread()
+        fields = [
+            each
+            for each in schema.fields
+            if not (each.is_payload and self.unread_payloads)
+            and self.fitting.get(id(held.get(each.name)), (None, None))[1] != each.type
+        ]
+        unknown = attrs.evolve(schema, fields=tuple(fields))
         try:
-            faults = find_faults(schema, columns, limit=columns.rows)
+            faults = find_faults(unknown, columns, limit=columns.rows)
         except KeyError as error:
             raise DamagedError(
                 columns.source, schema.kind, f"no column {error}", f"{schema.source}"
@@ -81,6 +91,11 @@ class _Migration:
             self.faults[rows[row]] = WrongShapeError(
                 columns.source, tuple(each[:MAX_FAULTS])
             )
+        if not faults:
+            held = columns.items_unread()
+            for field in fields:
+                column = held[field.name]
+                self.fitting[id(column)] = column, field.type
         if faults:
             good = [row for row in range(columns.rows) if row not in faults]
             columns, rows = columns.take(good), [rows[row] for row in good]
