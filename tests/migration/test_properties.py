@@ -276,6 +276,8 @@ class Chain:
         operations = [
             self.change(inner, name) for name in self.draw(st.permutations(names))[:1]
         ]
+        if operations and type(operations[0]).__name__ == "_Rename":
+            operations += self.changed_again(inner, operations[0].new)
         if not operations or self.draw(st.booleans()):
             operations.append(self.added(inner))
         made = RecordOf(tuple(inner.values()))
