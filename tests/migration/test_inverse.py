@@ -127,6 +127,12 @@ CASES: dict[str, tuple[Any, list[Any], list[Any], dict[str, Any]]] = {
             ]
         },
     ),
+    "each in order": (
+        each("s", rename("us", "t"), convert("t", up=str, down=int)),
+        [(2, "s", SOURCE, ...)],
+        [(2, "s", {"record": [NAME, {"id": 2, "name": "t", "type": "str"}]}, ...)],
+        {"s": [{"name": "a", "us": 1}, {"name": "b", "us": 2}]},
+    ),
     "each within each": (
         each("s", each("parts", *INNER)),
         [(2, "s", {"record": [_parts(NAME, OLD)]}, ...)],
