@@ -6,7 +6,7 @@ Each offers ``apply(columns)``, ``inverse()`` where there is one, and
 proved without any data. What an operation loses, it says.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Protocol
@@ -270,13 +270,31 @@ def effect_of(
     old = {field.id: field.name for field in before}
     fields = {field.name: field for field in before}
     new = {field.name: field for field in after}
-    for operation in operations:
-        operation.effect(fields, new)
+    operations = list(operations)
+    for index, operation in enumerate(operations):
+        operation.effect(fields, _Before(new, operations[index + 1 :]))
         for name in operation.introduces:
             was = old.get(fields[name].id)
             if was is not None:
                 raise ValueError(f"a new field {name!r} with the id of {was!r}")
     return fields
+
+
+class _Before(dict[str, Field]):
+    """Fields of the new version, under the names that they have before *later*."""
+
+    def __init__(self, after: Fields, later: Sequence[Operation]) -> None:
+        super().__init__(after)
+        self._later = later
+
+    def __missing__(self, name: str) -> Field:
+        final = name
+        for operation in self._later:
+            if isinstance(operation, _Rename) and operation.old == final:
+                final = operation.new
+        if final not in self:
+            raise KeyError(name)
+        return attrs.evolve(self[final], name=name)
 
 
 def rename(old: str, new: str) -> Operation:
