@@ -37,6 +37,9 @@ demo: $(READY)  ## run examples/warm_start.py
 bench: .venv/.bench  ## measure migrations beside their peers; fails below a floor
 	.venv/bin/python -m benchmarks.w5 $(BENCH)
 
+tamper: $(READY)  ## alter each released file every way; the tests must name each
+	.venv/bin/python tests/tampering.py
+
 clean:  ## remove what make has made
 	rm -rf .venv .venv-* build dist *.egg-info .coverage htmlcov .hypothesis \
 		.import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -60,5 +63,5 @@ $(READY): pyproject.toml setup.py
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo bench clean
+.PHONY: help test lint core demo bench tamper clean
 .PRECIOUS: .venv-%/.ready

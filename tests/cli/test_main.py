@@ -1,6 +1,7 @@
 """``overwinter``: exit codes, and errors that become words on standard error."""
 
 import json
+import logging
 import os
 import re
 import signal
@@ -13,6 +14,7 @@ from bundles import built, flipped, plans, sample
 from forging import HEADER, file_of, prefix_of
 
 from overwinter.cli.main import main
+from overwinter.errors import BrokenRulesError
 from overwinter.version import VERSION
 
 COMMANDS = pytest.mark.parametrize("command", ["inspect", "verify"])
@@ -306,3 +308,29 @@ def test_what_a_command_returns_is_the_exit_code(monkeypatch, result, code):
         "overwinter.cli.commands.overwinter.main", lambda **options: result
     )
     assert main([]) == code
+
+
+def test_a_list_is_printed_line_by_line(monkeypatch, capsys):
+    """An author reads it; nothing in it comes from a bundle."""
+
+    def broken(*arguments, **options):
+        raise BrokenRulesError("acme/plan", ("FIRST: a", "SECOND: b"))
+
+    monkeypatch.setattr("overwinter.cli.commands.overwinter.main", broken)
+    assert main([]) == 1
+    told = capsys.readouterr().err
+    assert "overwinter:   FIRST: a\noverwinter:   SECOND: b\n" in told
+
+
+def test_warnings_are_words_too(monkeypatch, capsys):
+    """As every line on standard error; afterwards the library logs as before."""
+    log = logging.getLogger("overwinter")
+    before = list(log.handlers)
+    monkeypatch.setattr(
+        "overwinter.cli.commands.overwinter.main",
+        lambda **options: log.warning("two\nlines \x1b[2J"),
+    )
+    assert main([]) == 0
+    told = capsys.readouterr().err
+    assert told == "overwinter: two\noverwinter: lines \\x1b[2J\n"
+    assert log.handlers == before

@@ -5,10 +5,12 @@ Standard output is data, standard error is words. Exit codes: 0 done, 1 failed,
 2 usage, 3 not found, 4 damaged or untrusted, 5 version out of reach, 6 conflict.
 """
 
+import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from ..errors import OverwinterError
+from ..errors import BrokenRulesError, DriftError, OverwinterError
 from .codes import FAILED, INTERRUPTED, exit_code
 
 __all__ = ["main"]
@@ -25,17 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .output import print_words
 
     try:
-        code = overwinter.main(
-            args=None if arguments is None else list(arguments),
-            prog_name="overwinter",
-            standalone_mode=False,
-        )
+        with _warnings_told():
+            code = overwinter.main(
+                args=None if arguments is None else list(arguments),
+                prog_name="overwinter",
+                standalone_mode=False,
+            )
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")
         return INTERRUPTED
+    except (BrokenRulesError, DriftError) as error:
+        # A list, of files of this machine: no line of it is a bundle's.
+        for line in str(error).splitlines():
+            print_words(line)
+        return exit_code(error)
     except OverwinterError as error:
         print_words(error)
         return exit_code(error)
@@ -43,6 +51,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print_words(f"could not print the result: {error}")
         return FAILED
     return code if isinstance(code, int) else 0
+
+
+class _Words(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        from .output import print_words
+
+        for line in record.getMessage().splitlines():
+            print_words(line)
+
+
+@contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Have the library's warnings printed as all words are."""
+    handler = _Words(logging.WARNING)
+    log = logging.getLogger("overwinter")
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _say(words: str) -> None:

@@ -34,12 +34,19 @@ def draft_step(old: Schema, new: Schema, *, drop: Collection[str] = ()) -> str:
     operations = draft.operations(old.fields, new.fields)
     if old.cardinality != new.cardinality == "one":
         operations.append('loss="all but one variant of each key"')
+    draft.unsaid += [
+        f"--drop {name}, which version {new.version} has or version {old.version} "
+        "has not"
+        for name in sorted(draft.drop - draft.dropped)
+    ]
     if draft.unsaid:
+        certain = f", with {', '.join(operations)} beside it" if operations else ""
         raise MigrationError(
             new.kind,
             f"{new.kind} {old.version} -> {new.version}",
             "; ".join(draft.unsaid),
-            f"nothing to guess; write v{old.version}_to_v{new.version}.py by hand",
+            f"nothing to guess; write v{old.version}_to_v{new.version}.py by hand"
+            f"{certain}",
         )
     names = ["migration", *draft.used]
     body = "".join(f"    {each},\n" for each in operations)
@@ -57,6 +64,7 @@ class _Draft:
 
     def __init__(self, drop: frozenset[str]) -> None:
         self.drop = drop
+        self.dropped: set[str] = set()
         self.used: dict[str, None] = {}
         self.unsaid: list[str] = []
 
@@ -68,7 +76,11 @@ class _Draft:
         before = {field.id: field for field in old}
         after = {field.id: field for field in new}
         gone = [field for field in old if field.id not in after]
-        added = [field for field in new if field.id not in before]
+        # What has no default must be made from something: it is the likelier heir.
+        added = sorted(
+            (field for field in new if field.id not in before),
+            key=lambda field: field.has_default,
+        )
         return [
             *self._gone(gone, added),
             *self._kept(before, new),
@@ -77,6 +89,8 @@ class _Draft:
 
     def _gone(self, gone: list[Field], added: list[Field]) -> Iterator[str]:
         for field in gone:
+            if field.name in self.drop:
+                self.dropped.add(field.name)
             if added and field.name not in self.drop:
                 names = " or ".join(each.name for each in added)
                 self.unsaid.append(
@@ -98,11 +112,12 @@ class _Draft:
             yield from self._changed(field.name, was.type, field.type)
 
     def _added(self, added: list[Field], gone: list[Field]) -> Iterator[str]:
-        for field in added:
+        is_heir = any(field.name not in self.drop for field in gone)
+        for number, field in enumerate(added):
             if field.has_default:
                 default = f"default={_text(field.default)}"
                 yield self.call("add", _text(field.name), default)
-            elif not gone:
+            elif number or not is_heir:
                 self.unsaid.append(
                     f"{field.name} is new and has no default: give it one in the "
                     f"schema, or make it from other fields with custom(…, adds=["

@@ -1,0 +1,1 @@
+"""Steps from one version of a kind to the next."""

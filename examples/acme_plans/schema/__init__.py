@@ -1,0 +1,1 @@
+"""Schemas of the kinds of acme-plans: data only."""
