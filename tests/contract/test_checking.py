@@ -764,3 +764,86 @@ def test_all_that_is_broken_is_told_at_once():
     parts.head = CONFLICT
     parts.edit(3, "STEP =", "import os\nSTEP =")
     assert _rules(parts) >= {"CLASS_MATCHES_SCHEMA", "SINGLE_HEAD", "MIGRATION_PURE"}
+
+
+# --- what the fuzz found ----------------------------------------------------
+
+
+def _inside(**kinds: Any) -> dict[str, Any]:
+    """Return the type of the point, with these fields after its own."""
+    more = [field(number, *each) for number, each in enumerate(kinds.items(), 2)]
+    return {"record": [*POINT, *more]}
+
+
+@pytest.mark.parametrize("kind", ["null", "opaque", {"optional": "str"}], ids=str)
+@pytest.mark.parametrize("is_inside", [False, True], ids=["kind", "record"])
+def test_a_conversion_cannot_lead_from_null_to_no_null(kind, is_inside):
+    """Null stays null, whatever the function: old records would not fit."""
+    for target, rules in (
+        ("i64", {"MIGRATION_EFFECT_MATCHES"}),
+        ({"optional": "i64"}, set()),
+    ):
+        parts = good()
+        parts.cls = None
+        name = "z" if is_inside else "title"
+        operation = f"convert({name!r}, up=len, loss='words')"
+        parts.edit(3, "import add", "import add, convert")
+        if is_inside:
+            for version, each in ((1, kind), (2, kind), (3, target)):
+                parts.field(version, "point")["type"] = _inside(z=each)
+            parts.edit(3, 'add("y", default=0)', operation)
+        else:
+            parts.field(1, "name")["type"] = parts.field(2, "title")["type"] = kind
+            parts.field(3, "title")["type"] = target
+            parts.edit(3, "each(", f"{operation}, each(")
+        found = _found(parts)
+        assert {each.rule for each in found} == rules
+        assert all("null stays null" in each.now for each in found)
+
+
+def test_an_id_inside_a_record_is_not_taken_again_by_a_second_each():
+    """What the first drops and the second adds are two fields, of one id."""
+    parts = good()
+    parts.cls = None
+    for version in (1, 2):
+        parts.field(version, "point")["type"] = _inside(z="str")
+    parts.field(3, "point")["type"] = {"record": [*POINT, field(2, "y", "i64", 0)]}
+    parts.edit(
+        3, 'each("point", ', 'each("point", drop("z", loss="it")), each("point",'
+    )
+    parts.edit(3, "import add", "import add, drop")
+    (found,) = _found(parts)
+    assert found.rule == "MIGRATION_EFFECT_MATCHES"
+    assert "a second each(…) of 'point': write one with them all" in found.now
+
+
+def test_each_case_of_a_union_has_an_each_of_its_own():
+    """They are different records, and the second is no surprise."""
+    parts = good()
+    parts.cls = None
+    before = {"copy": [field(1, "source", "str")], "link": [field(1, "to", "str")]}
+    after = {name: [*f, field(2, "n", "i64", 0)] for name, f in before.items()}
+    for version, cases in ((1, before), (2, before), (3, after)):
+        parts.field(version, "does")["type"] = {
+            "union": {"tag": "does", "cases": cases}
+        }
+    adds = "".join(
+        f'each("does", add("n", default=0), where={{"does": "{name}"}}), '
+        for name in before
+    )
+    parts.edit(3, "each(", f"{adds}each(")
+    assert _found(parts) == ()
+
+
+def test_what_is_converted_is_called_as_the_new_version_calls_it():
+    """By another name readers would not know that it means something else now."""
+    parts = good()
+    parts.edit(
+        3, "each(",
+        'rename("median_ns", "t"), convert("t", up=abs, loss="the sign"), '
+        'rename("t", "median_ns"), each(',
+    )  # fmt: skip
+    parts.edit(3, "import add", "import add, convert, rename")
+    (found,) = _found(parts)
+    assert found.rule == "MIGRATION_EFFECT_MATCHES"
+    assert found.now == "no field 't'"
