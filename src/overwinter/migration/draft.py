@@ -102,7 +102,8 @@ class _Draft:
             if field.has_default:
                 default = f"default={_text(field.default)}"
                 yield self.call("add", _text(field.name), default)
-            elif not gone:
+            elif all(each.name in self.drop for each in gone):
+                # Of any other that is gone it was asked whether it became this one.
                 self.unsaid.append(
                     f"{field.name} is new and has no default: give it one in the "
                     f"schema, or make it from other fields with custom(…, adds=["
