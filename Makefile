@@ -2,6 +2,7 @@ PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 CORE   ?= 3.12 3.13
 BENCH  ?= # options of a benchmark, as --json FILE
+EDITS  ?= 100000
 
 READY := .venv/.ready
 
@@ -11,7 +12,7 @@ find = $(shell for p in $$(ls -d "$$(pyenv root)"/versions/$(1).*[0-9]/bin/pytho
 	done 2>/dev/null)
 
 help:  ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | expand -t 8
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 test: lint  ## lint, every test with torch, then the core on other Pythons
 	.venv/bin/python -m pytest
@@ -30,6 +31,9 @@ core-%:
 	then echo "core: skipped on $*, for no Python $* was found (pyenv, PATH)"; \
 	else $(MAKE) --no-print-directory .venv-$*/.ready && \
 		.venv-$*/bin/python -m pytest -m "not torch"; fi
+
+fuzz-checker: $(READY)  ## hold the checker of schemas against 100,000 random edits
+	.venv/bin/python tests/contract/fuzz.py --edits $(EDITS)
 
 demo: $(READY)  ## run examples/warm_start.py
 	.venv/bin/python examples/warm_start.py
@@ -63,5 +67,5 @@ $(READY): pyproject.toml setup.py
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo bench tamper clean
+.PHONY: help test lint core demo bench fuzz-checker tamper clean
 .PRECIOUS: .venv-%/.ready

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import pytest
 
-from overwinter.factory import GROUP
+from overwinter.registry import GROUP
 from overwinter.version import VERSION
 
 TREE = Path(__file__).parent.parent

@@ -167,6 +167,64 @@ def test_what_keeps_the_rules_is_no_finding(rule, before, bad, good, converted):
     assert _rules(_schema(1, *before), _schema(2, *good), *converted) == set()
 
 
+@pytest.mark.parametrize(
+    "inside",
+    [
+        lambda record: record,
+        lambda record: {"list": record},
+        lambda record: _union(a=record["record"]),
+        lambda record: {"record": [{"id": 9, "name": "in", "type": record}]},
+    ],
+    ids=["record", "list", "case", "record in a record"],
+)
+def test_a_default_inside_a_record_is_compared_as_a_schema_does(inside):
+    """1 == True in Python, which makes the two types equal there."""
+    old, new = (
+        _x(inside({"record": [{**SIZE, "type": "opaque", "default": default}]}))
+        for default in (1, True)
+    )
+    assert _rules(_schema(1, old), _schema(2, new)) == {"FIELD_DEFAULT_FROZEN"}
+    assert _rules(_schema(1, old), _schema(2, old)) == set()
+
+
+@pytest.mark.parametrize(
+    ("before", "bad", "good", "rule"),
+    [
+        (
+            WIDER,
+            {"record": [NAME, {**SIZED, "default": 1}]},
+            WIDER,
+            "FIELD_DEFAULT_FROZEN",
+        ),
+        (
+            _enum("a", is_open=True),
+            _enum("a"),
+            _enum("a", "b", is_open=True),
+            "ENUM_NO_CLOSE",
+        ),
+        (
+            _enum("a", "b"),
+            _enum("a"),
+            _enum("a", "b"),
+            "ENUM_VALUE_NO_DELETE_UNLESS_MAPPED",
+        ),
+        (_union(a=[]), _union(b=[]), _union(a=[], b=[]), "UNION_TAG_NO_CHANGE"),
+    ],
+    ids=["default", "enum closed", "enum value", "union"],
+)
+def test_what_becomes_optional_keeps_the_rules_inside(before, bad, good, rule):
+    """Null is the only thing that may be new."""
+    old = _schema(1, _x(before))
+    assert rule in _rules(old, _schema(2, _x({"optional": bad})))
+    assert _rules(old, _schema(2, _x({"optional": good}))) == set()
+
+
+def test_a_conversion_of_the_kind_is_none_of_a_record():
+    """A field inside may have the name of one that the step converts."""
+    old, new = _schema(1, _x(RECORD)), _schema(2, _x({"record": [NAME, SIZE]}))
+    assert "FIELD_ADDED_HAS_DEFAULT" in _rules(old, new, "size")
+
+
 def test_what_is_gone_stays_reserved():
     """Its id and its name, both and for ever."""
     rule = {"FIELD_NO_DELETE_UNLESS_RESERVED"}

@@ -51,19 +51,12 @@ def draft_version(contract: Contract, cardinality: str | None = None) -> Schema:
     if newest is None:
         return draft(contract.cls, contract.kind, given)
     is_frozen = (contract.kind, newest.version) in _released(contract)
-    drafted = draft(
-        contract.cls, contract.kind, given, schemas if is_frozen else schemas[:-1]
-    )
-    if is_frozen:
-        again = attrs.evolve(drafted, version=newest.version)
-        return newest if again == newest else drafted
-    # What the draft says in words is kept.
-    docs = {field.name: field.doc for field in newest.fields}
-    fields = (
-        attrs.evolve(field, doc=field.doc or docs.get(field.name, ""))
-        for field in drafted.fields
-    )
-    return attrs.evolve(drafted, fields=tuple(fields), doc=drafted.doc or newest.doc)
+    if not is_frozen:
+        # Ids that its author has changed, which make a rename, are kept; and words.
+        return draft(contract.cls, contract.kind, given, schemas[:-1], newest)
+    drafted = draft(contract.cls, contract.kind, given, schemas)
+    again = attrs.evolve(drafted, version=newest.version)
+    return newest if again == newest else drafted
 
 
 def write_draft(contract: Contract, schema: Schema) -> list[Path]:

@@ -6,6 +6,7 @@ needs is asked only once the earlier ones are answered well.
 """
 
 import hashlib
+from collections.abc import Iterable, Iterator
 
 import attrs
 
@@ -18,7 +19,16 @@ from ..schema.compatibility import accepts, compare_history
 from ..schema.model import ONE
 from ..schema.released import RELEASED, Released, parse_released
 from ..schema.rules import Violation
-from ..schema.types import Field, same_value
+from ..schema.types import (
+    Field,
+    ListOf,
+    MapOf,
+    OptionalOf,
+    RecordOf,
+    Type,
+    UnionOf,
+    same_value,
+)
 from .contract import HEAD, Contract, Corpus, head_line, step_name
 
 __all__ = ["Checked", "check"]
@@ -232,14 +242,11 @@ class _Checker:
                 "mend the operations",
             )  # fmt: skip
             return
-        wanted = {field.name: field for field in new.fields}
-        for name in sorted(effect.keys() | wanted.keys()):
-            made, field = effect.get(name), wanted.get(name)
-            if made is None or field is None or not _leads_to(made, field):
-                self.add(
-                    "MIGRATION_EFFECT_MATCHES", f"{path}: {name}", _line(field),
-                    f"{_line(made)} after the step", _operation(made, field),
-                )  # fmt: skip
+        for where, made, field in _astray(effect.values(), new.fields, ""):
+            self.add(
+                "MIGRATION_EFFECT_MATCHES", f"{path}: {where}", _line(field),
+                f"{_line(made)} after the step", _operation(made, field),
+            )  # fmt: skip
 
     def losses(self, path: str, step: Step) -> None:
         for operation in step.operations:
@@ -293,11 +300,55 @@ class _Checker:
                 )  # fmt: skip
 
 
+def _astray(
+    made: Iterable[Field], wanted: Iterable[Field], path: str
+) -> Iterator[tuple[str, Field | None, Field | None]]:
+    """Give the fields that a step does not make as the next version has them."""
+    before = {field.name: field for field in made}
+    after = {field.name: field for field in wanted}
+    for name in sorted(before.keys() | after.keys()):
+        was, now = before.get(name), after.get(name)
+        # What takes every old value as it is needs no operation.
+        if (
+            was is None
+            or now is None
+            or was.id != now.id
+            or not accepts(now.type, was.type)
+            or not _keeps_default(was, now)
+        ):
+            yield f"{path}{name}", was, now
+        else:
+            for mine, other, case in _records(was.type, now.type):
+                inside = f"{path}{name}.{case}"
+                yield from _astray(mine.fields, other.fields, inside)
+
+
 def _leads_to(made: Field, wanted: Field) -> bool:
-    """Return whether the field that a step made is the one of the next version."""
-    same = made.id == wanted.id and same_value(made.default, wanted.default)
     # What takes every old value as it is needs no operation.
-    return same and accepts(wanted.type, made.type)
+    return (
+        made.id == wanted.id
+        and accepts(wanted.type, made.type)
+        and _keeps_default(made, wanted)
+    )
+
+
+def _keeps_default(made: Field, wanted: Field) -> bool:
+    # A field that had none may get one: each old record has a value for it.
+    return not made.has_default or same_value(made.default, wanted.default)
+
+
+def _records(made: Type, wanted: Type) -> Iterator[tuple[RecordOf, RecordOf, str]]:
+    """Give the records in both types, the second of which accepts the first."""
+    while isinstance(made, ListOf | MapOf | OptionalOf):
+        made = made.item
+    while isinstance(wanted, ListOf | MapOf | OptionalOf):
+        wanted = wanted.item
+    if isinstance(made, RecordOf) and isinstance(wanted, RecordOf):
+        yield made, wanted, ""
+    elif isinstance(made, UnionOf) and isinstance(wanted, UnionOf):
+        for name, record in made.cases:
+            if (case := wanted.case(name)) is not None:
+                yield record, case, f"{name}."
 
 
 def _line(field: Field | None) -> str:
@@ -315,6 +366,13 @@ def _operation(made: Field | None, wanted: Field | None) -> str:
     assert made is not None and wanted is not None
     if made.id != wanted.id:
         return f"keep id {made.id}, or choose another name"
+    if not _keeps_default(made, wanted):
+        if not wanted.has_default:
+            return f"give {wanted.name!r} the default {made.default!r} in the schema"
+        return (
+            f"write add({wanted.name!r}, default={wanted.default!r}), or keep the "
+            f"default {made.default!r}"
+        )
     return f"write convert({wanted.name!r}, up=…, down=…), or each(…) inside it"
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from ..artifact import CacheArtifact
 from ..bundle import Bundle
-from ..errors import NotFoundError, StoreError
+from ..errors import KindError, NotFoundError, StoreError
 from ..schema.released import RELEASED
 
 __all__ = ["HEAD", "Contract", "Corpus", "corpus_of", "head_line", "step_name"]
@@ -53,8 +53,13 @@ class Contract:
 
     @classmethod
     def of(cls, artifact_cls: type[CacheArtifact]) -> "Contract":
-        """Return the contract of a class, from the packages that it names."""
-        kind = artifact_cls.type()
+        """
+        Return the contract of a class, from the packages that it names.
+
+        Raises:
+            KindError: The class does not say what its kind is, or has no fields.
+        """
+        kind = _kind_of(artifact_cls)
         schema_root = artifact_cls.schema_package
         migrations_root = artifact_cls.migrations_package
         folder = _files(schema_root, kind)
@@ -142,6 +147,19 @@ def source_folder(package: str, kind: str) -> Path:
     if not isinstance(root, Path):
         raise StoreError(package, "write into this package", "it is no folder")
     return root.joinpath(*kind.split("/")) if kind else root
+
+
+def _kind_of(artifact_cls: type[CacheArtifact]) -> str:
+    name = artifact_cls.__qualname__
+    try:
+        kind = artifact_cls.type()
+    except NotImplementedError as error:
+        remedy = "write a static method 'type' that returns its name"
+        raise KindError(name, "does not name itself", (), remedy) from error
+    if not attrs.has(artifact_cls):
+        found = f"has the class {name}, which is no attrs class"
+        raise KindError(kind, found, (), "decorate it with attrs.frozen")
+    return kind
 
 
 def _files(package: str, kind: str) -> dict[str, bytes]:

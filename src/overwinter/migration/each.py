@@ -50,6 +50,12 @@ class _Each:
     introduces: frozenset[str] = frozenset()
 
     @property
+    def records(self) -> str:
+        """Which records these are: of a field, or of one case of its union."""
+        where = f", where={dict([self.where])}" if self.where else ""
+        return f"{self.name!r}{where}"
+
+    @property
     def loss(self) -> str:
         return "; ".join(op.loss for op in self.operations if op.loss)
 

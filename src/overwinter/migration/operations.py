@@ -15,6 +15,7 @@ import attrs
 
 from ..codec import Columns, Repeated
 from ..schema import Field
+from ..schema.types import OptionalOf, Scalar, Type
 
 __all__ = [
     "Operation",
@@ -23,6 +24,8 @@ __all__ = [
     "custom",
     "drop",
     "effect_of",
+    "name_after",
+    "name_before",
     "rename",
     "replace",
 ]
@@ -182,6 +185,11 @@ class _Replace:
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         before, field = fields.pop(self.old), after[self.new]
         _expect_free(fields, self.new)
+        if _holds_null(before.type) and not _holds_null(field.type):
+            raise TypeError(
+                f"null stays null in {self}, and is no {field.type}: keep it optional, "
+                "or write custom(…)"
+            )
         # A conversion keeps its id, a replacement has one of its own.
         kept = self.old == self.new
         fields[self.new] = attrs.evolve(field, id=before.id) if kept else field
@@ -264,14 +272,21 @@ def effect_of(
     Raises:
         KeyError: An operation names a field that is not there.
         ValueError: One makes a field that is there already, or whose id was
-            another field's.
-        TypeError: A field has no records for `each`.
+            another field's, or there are two `each` of the same records.
+        TypeError: A field has no records for `each`, or cannot hold the null that a
+            conversion leaves as it is.
     """
     old = {field.id: field.name for field in before}
     fields = {field.name: field for field in before}
     new = {field.name: field for field in after}
+    inside: set[object] = set()
     operations = list(operations)
     for index, operation in enumerate(operations):
+        # What one drops another could add under its id, and neither would know.
+        if (records := getattr(operation, "records", None)) in inside:
+            raise ValueError(f"a second each(…) of {records}: write one with them all")
+        if records is not None:
+            inside.add(records)
         operation.effect(fields, _Before(new, operations[index + 1 :]))
         for name in operation.introduces:
             was = old.get(fields[name].id)
@@ -288,13 +303,26 @@ class _Before(dict[str, Field]):
         self._later = later
 
     def __missing__(self, name: str) -> Field:
-        final = name
-        for operation in self._later:
-            if isinstance(operation, _Rename) and operation.old == final:
-                final = operation.new
+        final = name_after(self._later, name)
         if final not in self:
             raise KeyError(name)
         return attrs.evolve(self[final], name=name)
+
+
+def name_after(operations: Iterable[Operation], name: str) -> str:
+    """Return what the field *name* is called after *operations*."""
+    for operation in operations:
+        if isinstance(operation, _Rename) and operation.old == name:
+            name = operation.new
+    return name
+
+
+def name_before(operations: Sequence[Operation], name: str) -> str:
+    """Return what the field *name* was called before *operations*."""
+    for operation in reversed(operations):
+        if isinstance(operation, _Rename) and operation.new == name:
+            name = operation.old
+    return name
 
 
 def rename(old: str, new: str) -> Operation:
@@ -362,6 +390,10 @@ def custom(
         changes: Fields whose values or types differ.
     """
     return _Custom(up, down, loss, tuple(removes), tuple(adds), tuple(changes))
+
+
+def _holds_null(kind: Type) -> bool:
+    return isinstance(kind, OptionalOf) or kind in (Scalar("null"), Scalar("opaque"))
 
 
 def _expect_free(fields: Fields, name: str) -> None:

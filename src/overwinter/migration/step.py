@@ -7,7 +7,7 @@ import attrs
 from ..codec import Columns
 from ..errors import MigrationError
 from ..schema import Field, Schema
-from .operations import Operation, effect_of
+from .operations import Operation, effect_of, name_after, name_before
 
 __all__ = ["Step", "migration"]
 
@@ -36,17 +36,29 @@ class Step:
     @property
     def converts(self) -> frozenset[str]:
         """Fields of the new version whose values are made from old ones."""
-        return frozenset().union(*(each.converts for each in self.operations))
+        return frozenset(
+            name_after(self.operations[index + 1 :], name)
+            for index, each in enumerate(self.operations)
+            for name in each.converts
+        )
 
     @property
     def introduces(self) -> frozenset[str]:
         """Fields that only the new version has."""
-        return frozenset().union(*(each.introduces for each in self.operations))
+        return frozenset(
+            name_after(self.operations[index + 1 :], name)
+            for index, each in enumerate(self.operations)
+            for name in each.introduces
+        )
 
     @property
     def reads(self) -> frozenset[str]:
         """Fields of the old version whose values are looked at, by `custom` apart."""
-        return frozenset().union(*(each.reads for each in self.operations))
+        return frozenset(
+            name_before(self.operations[:index], name)
+            for index, each in enumerate(self.operations)
+            for name in each.reads
+        )
 
     def apply(self, columns: Columns) -> Columns:
         """

@@ -263,17 +263,16 @@ class _Comparison:
                     f"keep id {same_name.id}, or choose another name",
                 )
             if field.id not in before:
-                if same_name is None and field.default is REQUIRED:
-                    touched = converted or field.name in self.converted
-                    if not touched:
-                        self.add(
-                            "FIELD_ADDED_HAS_DEFAULT",
-                            where,
-                            "absent",
-                            f"{field.type} without default",
-                            f"give it a default, and write add({field.name!r}, "
-                            "default=…) in the step",
-                        )
+                given = field.name in self.converted if top else converted
+                if same_name is None and field.default is REQUIRED and not given:
+                    self.add(
+                        "FIELD_ADDED_HAS_DEFAULT",
+                        where,
+                        "absent",
+                        f"{field.type} without default",
+                        f"give it a default, and write add({field.name!r}, "
+                        "default=…) in the step",
+                    )
                 continue
             was = before[field.id]
             # Inside a record there are no steps of its own: the operation on the
@@ -316,12 +315,15 @@ class _Comparison:
         self.type(was.type, now.type, path, converted)
 
     def type(self, was: Type, now: Type, path: str, converted: bool) -> None:
-        if was == now:
-            return
+        # Equal types may still differ in a default inside: 1 == True in Python.
         for wrapper in (ListOf, MapOf, OptionalOf):
             if isinstance(was, wrapper) and isinstance(now, wrapper):
                 self.type(was.item, now.item, f"{path}[]", converted)
                 return
+        if isinstance(now, OptionalOf) and not isinstance(was, OptionalOf):
+            # What is inside it is compared as if it had been optional before.
+            self.type(was, now.item, path, converted)
+            return
         if isinstance(was, RecordOf) and isinstance(now, RecordOf):
             self.record(was, now, path, converted)
         elif isinstance(was, UnionOf) and isinstance(now, UnionOf):
@@ -364,7 +366,7 @@ class _Comparison:
                     "UNION_TAG_NO_CHANGE", path, f"case {name}", "gone",
                     f"keep the case {name!r}, also where nobody writes it any more",
                 )  # fmt: skip
-            elif case != record:
+            else:
                 self.record(record, case, f"{path}.{name}", converted)
 
     def enum(self, was: EnumOf, now: EnumOf, path: str, converted: bool) -> None:

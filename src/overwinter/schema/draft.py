@@ -18,7 +18,11 @@ __all__ = ["as_file", "differences", "draft"]
 
 
 def draft(
-    cls: type, kind: str, cardinality: str, history: Sequence[Schema] = ()
+    cls: type,
+    kind: str,
+    cardinality: str,
+    history: Sequence[Schema] = (),
+    so_far: Schema | None = None,
 ) -> Schema:
     """
     Return the next version's schema of *kind*, as the attrs class *cls* says it.
@@ -31,6 +35,8 @@ def draft(
         kind: The kind.
         cardinality: ``many`` or ``one``.
         history: The earlier versions, in order.
+        so_far: The draft of this version as its author has left it: a name keeps
+            the id and the words that it has there, and so a rename is one.
 
     Raises:
         DriftError: An annotation has no word in the schema language.
@@ -41,20 +47,29 @@ def draft(
         used[()].update(schema.reserved_ids)
         for place, _, field in walk(schema):
             used[place].add(field.id)
+    if so_far is not None:
+        used[()].update(so_far.reserved_ids)
     before = newest.fields if newest else ()
-    fields = _numbered(class_fields(cls), before, (), used)
-    names = {field.name for field in fields}
-    gone = [field for field in before if field.name not in names]
-    kept_ids = newest.reserved_ids if newest else ()
-    kept_names = newest.reserved_names if newest else ()
+    own = so_far.fields if so_far else ()
+    fields = _numbered(class_fields(cls), before, own, (), used)
+    ids = {field.id for field in fields}
+    gone = [field for field in before if field.id not in ids]
+    reserved_ids, reserved_names = {e.id for e in gone}, {e.name for e in gone}
+    if newest is not None:
+        reserved_ids.update(newest.reserved_ids)
+        reserved_names.update(newest.reserved_names)
+    if so_far is not None:
+        # Of those that it reserved itself, a field may have come back.
+        reserved_ids.update(set(so_far.reserved_ids) - ids)
+        reserved_names.update(set(so_far.reserved_names) - {e.name for e in fields})
     return Schema(
         kind=kind,
         version=newest.version + 1 if newest else 1,
         cardinality=cardinality,
         fields=fields,
-        reserved_ids=tuple(sorted({*kept_ids, *(each.id for each in gone)})),
-        reserved_names=tuple(sorted({*kept_names, *(each.name for each in gone)})),
-        doc=newest.doc if newest else "",
+        reserved_ids=tuple(sorted(reserved_ids)),
+        reserved_names=tuple(sorted(reserved_names)),
+        doc=(so_far.doc if so_far else "") or (newest.doc if newest else ""),
     )
 
 
@@ -103,48 +118,80 @@ _Used = defaultdict[Place, set[int]]
 
 
 def _numbered(
-    fields: Sequence[Field], before: Sequence[Field], place: Place, used: _Used
+    fields: Sequence[Field],
+    before: Sequence[Field],
+    own: Sequence[Field],
+    place: Place,
+    used: _Used,
 ) -> tuple[Field, ...]:
-    known = {field.name: field for field in before}
+    """Number *fields* as in the version *before*, or in the draft itself, *own*."""
+    names = {field.name for field in fields}
+    drafted = {field.name: field for field in own if field.name in names}
+    taken = {field.id for field in drafted.values()}
+    known = {field.name: field for field in before if field.id not in taken}
+    used[place] |= taken
     numbered = []
     for field in fields:
-        was = known.get(field.name)
+        was = drafted.get(field.name) or known.get(field.name)
         number = was.id if was else max(used[place], default=0) + 1
         used[place].add(number)
-        inner = was.type if was else None
+        old = next((each for each in before if each.id == number), None)
         numbered.append(
             attrs.evolve(
                 field,
                 id=number,
-                type=_numbered_type(field.type, inner, (*place, number), used),
-                doc=was.doc if was else "",
+                type=_numbered_type(
+                    field.type,
+                    old.type if old else None,
+                    drafted[field.name].type if field.name in drafted else None,
+                    (*place, number),
+                    used,
+                ),
+                doc=(was.doc if was else "") or (old.doc if old else ""),
             )
         )
     return tuple(numbered)
 
 
-def _numbered_type(kind: Type, before: Type | None, place: Place, used: _Used) -> Type:
-    while isinstance(before, ListOf | MapOf | OptionalOf) and not isinstance(
-        kind, ListOf | MapOf | OptionalOf
-    ):
-        before = before.item
+def _numbered_type(
+    kind: Type, before: Type | None, own: Type | None, place: Place, used: _Used
+) -> Type:
+    before, own = _beside(kind, before), _beside(kind, own)
     if isinstance(kind, ListOf | MapOf | OptionalOf):
-        inner = before.item if type(before) is type(kind) else before
-        return attrs.evolve(kind, item=_numbered_type(kind.item, inner, place, used))
+        item = _numbered_type(kind.item, before, own, place, used)
+        return attrs.evolve(kind, item=item)
     if isinstance(kind, RecordOf):
-        return _numbered_record(kind, before, place, used)
+        return _numbered_record(kind, before, own, place, used)
     if isinstance(kind, UnionOf):
         was: dict[str, Any] = dict(before.cases) if isinstance(before, UnionOf) else {}
+        mine: dict[str, Any] = dict(own.cases) if isinstance(own, UnionOf) else {}
         cases = (
-            (name, _numbered_record(record, was.get(name), (*place, name), used))
+            (
+                name,
+                _numbered_record(
+                    record, was.get(name), mine.get(name), (*place, name), used
+                ),
+            )
             for name, record in kind.cases
         )
         return UnionOf(kind.tag, tuple(cases))
     return kind
 
 
+def _beside(kind: Type, other: Type | None) -> Type | None:
+    """Return the part of another version's type beside what is in *kind*."""
+    if isinstance(kind, ListOf | MapOf | OptionalOf):
+        if isinstance(other, ListOf | MapOf | OptionalOf) and type(other) is type(kind):
+            return other.item
+        return other
+    while isinstance(other, ListOf | MapOf | OptionalOf):
+        other = other.item
+    return other
+
+
 def _numbered_record(
-    kind: RecordOf, before: Type | None, place: Place, used: _Used
+    kind: RecordOf, before: Type | None, own: Type | None, place: Place, used: _Used
 ) -> RecordOf:
-    fields = before.fields if isinstance(before, RecordOf) else ()
-    return RecordOf(_numbered(kind.fields, fields, place, used))
+    was = before.fields if isinstance(before, RecordOf) else ()
+    mine = own.fields if isinstance(own, RecordOf) else ()
+    return RecordOf(_numbered(kind.fields, was, mine, place, used))
