@@ -4,7 +4,8 @@ import os
 import random
 
 import pytest
-from fuzz import EDITS, Result, WrongVerdictError, run, run_one
+from edits import EDITS
+from fuzz import Result, WrongVerdictError, run, run_one
 
 from overwinter.contract import checking
 from overwinter.migration import operations
