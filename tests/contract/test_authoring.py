@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import json
+from typing import Any
 
 import attrs
 import pytest
@@ -239,12 +240,18 @@ def test_a_gap_before_the_draft_is_refused(author):
 
 
 V1 = {"title": str, "point": Point, "points": dict[str, list[Point]]}
+INFINITE = float("inf")
 
 
 @pytest.mark.parametrize(
     ("fields", "operations"),
     [
         ({**V1, "size": (int, 7)}, ['add("size", default=7)']),
+        ({**V1, "best": (float, INFINITE)}, ['add("best", default=float("inf"))']),
+        (
+            {**V1, "more": (Any, attrs.Factory(lambda: {"a": [1, None, -INFINITE]}))},
+            ['add("more", default={"a": [1, None, float("-inf")]})'],
+        ),
         (
             {"point": Point, "points": dict[str, list[Point]]},
             ['drop("title", loss="title, which later versions have no place for")'],
@@ -257,7 +264,7 @@ V1 = {"title": str, "point": Point, "points": dict[str, list[Point]]}
         ({**V1, "title": str | None}, []),
         (V1, []),
     ],
-    ids=["add", "drop", "each", "keyed", "widened", "nothing"],
+    ids=["add", "infinite", "nested", "drop", "each", "keyed", "widened", "nothing"],
 )
 def test_a_step_is_drafted_and_keeps_the_rules_as_it_is(author, fields, operations):
     """What the schemas say for certain needs no hand."""

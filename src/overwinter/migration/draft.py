@@ -5,6 +5,7 @@ What the schemas say for certain is written. Where values would have to be made 
 drafting refuses, and says which operation to write.
 """
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -172,8 +173,15 @@ def _within(was: Type, now: Type) -> tuple[_Pairs | None, bool]:
 
 
 def _text(value: Any) -> str:
-    # As the formatters of Python code write text.
+    if isinstance(value, list):
+        return f"[{', '.join(map(_text, value))}]"
+    if isinstance(value, dict):
+        items = (f"{_text(key)}: {_text(each)}" for key, each in value.items())
+        return f"{{{', '.join(items)}}}"
     text = repr(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return f'float("{text}")'  # no name of Python's
+    # As the formatters of Python code write text.
     if isinstance(value, str) and '"' not in value and "\\" not in text:
         return f'"{value}"'
     return text
