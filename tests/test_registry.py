@@ -301,3 +301,72 @@ def test_the_owner_of_the_builtin_kinds_is_this_release():
     """An error about one of them says whose it is."""
     (claim,) = CacheArtifactFactory.registry.claims("inductor")
     assert claim.owner == f"overwinter {VERSION}"
+
+
+def test_three_packs_that_claim_one_kind_are_all_disabled(site, discovered):
+    """The third is no less a rival for being late."""
+    for dist in ("one", "two", "three"):
+        site(dist, "acme/shared")
+    registry = discovered("one", "two", "three")
+    assert registry.names == ()
+    words = "is claimed by one 1.5 and three 1.5 and two 1.5"
+    with pytest.raises(KindError, match=words):
+        registry.kind("acme/shared")
+
+
+def test_a_pack_that_exits_disables_itself(site, discovered):
+    """A training job must not end because a package is installed."""
+    site("quitter", "acme/quitter", source="raise SystemExit(3)\n")
+    registry = discovered("quitter")
+    assert "raised SystemExit: 3" in registry.failed[0]
+
+
+def test_an_interrupted_discovery_goes_on_the_next_time(site, monkeypatch):
+    """Ctrl-C once must not disable every pack of the process."""
+    site("good", "acme/good")
+    points = [KeyboardInterrupt(), list(entry_points(group=GROUP, name="good"))]
+
+    def find() -> Any:
+        found = points.pop(0)
+        if isinstance(found, BaseException):
+            raise found
+        return found
+
+    registry = Registry(find)
+    with pytest.raises(KeyboardInterrupt):
+        registry.discover()
+    registry.discover()
+    assert registry.names == ("acme/good",)
+
+
+def test_a_pack_that_another_thread_imports_is_no_deadlock(site, tmp_path):
+    """That thread waits to register a class, and discovery for its module."""
+    source = "import time\ntime.sleep(0.5)\n" + CLASS.replace(
+        "{decorator}", "@CacheArtifactFactory.register"
+    )
+    folder = site("slow", "acme/slow", source=source)
+    script = textwrap.dedent(
+        """
+        import threading
+        from overwinter import CacheArtifactFactory
+
+        def run():
+            import pack_slow
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        import time
+        time.sleep(0.1)
+        CacheArtifactFactory.discover()
+        thread.join(20)
+        print(thread.is_alive(), CacheArtifactFactory.kind("acme/slow").name)
+        """
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environ_of_child(PYTHONPATH=f"{folder}:{environ_of_child()['PYTHONPATH']}"),
+    )
+    assert done.stdout.split() == ["False", "acme/slow"], done.stderr

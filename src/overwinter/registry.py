@@ -58,11 +58,13 @@ class Claim:
         cls: The class.
         owner: The distribution that brings it and its version, or the module.
         error: Why it is not registered, if it is not.
+        is_pack: Whether a distribution's pack brings it.
     """
 
     cls: type[CacheArtifact]
     owner: str
     error: Exception | None = None
+    is_pack: bool = False
 
 
 class Registry:
@@ -80,7 +82,10 @@ class Registry:
         self._claims: dict[str, list[Claim]] = {}
         self._failed: list[str] = []
         self._is_discovered = False
-        self._is_collecting = False
+        # Held while packs are imported, and never with the other: an import in
+        # another thread may wait for that one to register its class.
+        self._discovering = threading.RLock()
+        self._collecting = threading.local()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -152,7 +157,7 @@ class Registry:
                 self._expect_order(kind)
             except Exception as error:
                 claims.append(Claim(cls, owner, error))
-                if not self._is_collecting:
+                if not getattr(self._collecting, "is_on", False):
                     raise
             else:
                 claims.append(Claim(cls, owner))
@@ -165,53 +170,63 @@ class Registry:
         A kind that two packs claim is disabled for both: which of them wrote a
         bundle nobody can tell.
         """
-        with self._lock, self.collecting():
+        with self.collecting():
             for cls in pack.classes:
                 try:
                     self.register(cls, owner)
                 except Exception as error:  # a class that cannot name its kind
                     self._failed.append(_blame(f"{cls!r}", owner, error))
                     continue
-                self._settle(cls.type(), cls, owner)
+                with self._lock:
+                    self._settle(cls.type(), cls, owner)
 
     def _settle(self, name: str, cls: type[CacheArtifact], owner: str) -> None:
         """Have what a pack claims be told with its owner, and disable rivals."""
         claims = self._claims[name]
         mine = next(each for each in claims if each.cls is cls)
-        rivals = [each for each in claims if each.cls is not cls]
-        if not mine.error:
-            claims[:] = [*rivals, attrs.evolve(mine, owner=owner)]
-            return
-        if rivals and not any(each.owner.split()[0] == OURS for each in rivals):
+        mine = attrs.evolve(mine, owner=owner, is_pack=True)
+        others = [each for each in claims if each.cls is not cls]
+        rivals = [each for each in others if each.is_pack]
+        claims[:] = [*others, mine]
+        if rivals and OURS not in (each.owner.split()[0] for each in [mine, *rivals]):
             owners = " and ".join(sorted([owner, *(each.owner for each in rivals)]))
             error = KindError(
                 name, f"is claimed by {owners}", self.names, "uninstall one of them"
             )
             claims[:] = [attrs.evolve(each, error=error) for each in claims]
             self._kinds.pop(name, None)
-        else:
-            claims[:] = [*rivals, attrs.evolve(mine, owner=owner)]
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """Note what cannot be registered, instead of raising, for a while."""
-        with self._lock:
-            before, self._is_collecting = self._is_collecting, True
-            try:
-                yield
-            finally:
-                self._is_collecting = before
+        """Note what this thread cannot register, instead of raising, for a while."""
+        before = getattr(self._collecting, "is_on", False)
+        self._collecting.is_on = True
+        try:
+            yield
+        finally:
+            self._collecting.is_on = before
 
-    def discover(self) -> None:
-        """Register the packs of the installed distributions, once."""
-        with self._lock, self.collecting():
+    def discover(self, *, quiet: bool = False) -> None:
+        """
+        Register the packs of the installed distributions, once.
+
+        Args:
+            quiet: Log nothing of what is disabled: the caller says it.
+        """
+        with self._discovering, self.collecting():
             if self._is_discovered:
                 return
             # First: a pack's module may ask for a kind while it is imported.
             self._is_discovered = True
             before = set(self._claims)
-            for point in sorted(self._points(), key=lambda each: (_owner(each), each)):
-                self._add_point(point)
+            try:
+                for point in sorted(self._points(), key=lambda e: (_owner(e), e)):
+                    self._add_point(point)
+            except BaseException:
+                self._is_discovered = False  # interrupted: the next one goes on
+                raise
+        if quiet:
+            return
         for words in self._failed:
             log.warning("%s", words)
         for name in sorted(set(self._claims) - before):
@@ -224,7 +239,7 @@ class Registry:
         owner = _owner(point)
         try:
             pack = point.load()
-        except Exception as error:  # whatever a foreign module raises on import
+        except (Exception, SystemExit) as error:  # whatever a foreign module raises
             self._failed.append(_blame(point.value, owner, error))
             return
         if isinstance(pack, KindPack):
@@ -275,7 +290,7 @@ def _owner(point: "EntryPoint") -> str:
     return f"{dist.name} {dist.version}" if dist is not None else point.value
 
 
-def _blame(what: str, owner: str, error: Exception) -> str:
+def _blame(what: str, owner: str, error: BaseException) -> str:
     return (
         f"the kinds of {owner} are disabled: {what} raised {type(error).__name__}: "
         f"{error}; mend or uninstall {owner}"
