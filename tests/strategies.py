@@ -103,7 +103,7 @@ def columns_of_records(
         held[field.name] = (
             pack(column) if encoded and field.name not in payloads else column
         )
-    return Columns(len(rows), held, "test", unseen=payloads)
+    return Columns(len(rows), held, "test").with_payloads(payloads)
 
 
 def records_of_columns(columns: Columns) -> list[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Upgrading: what is old becomes new, the rest is carried, and the plan says so."""
 
+import contextlib
 import io
+import itertools
 import json
 import random
 from pathlib import Path
@@ -31,6 +33,7 @@ from overwinter.errors import (
 )
 from overwinter.migration import Steps, migration, replace
 from overwinter.schema import Payload
+from overwinter.schema.released import parse_released, version_line
 from overwinter.trust import Policy, SigningKey
 from overwinter.upgrade import UpgradePlan, plan_upgrade, upgrade
 
@@ -266,7 +269,7 @@ def test_a_step_that_reads_payloads_is_left_to_a_load(tmp_path):
     _, plan = upgraded(bundle_of(old("a")), tmp_path / "new.owb")
     assert plan.segments[0].action == "copy"
     assert plan.segments[0].blocks[0].reason == (
-        "acme/plan 2 -> 3 reads or makes payloads (program)"
+        "a step reads or makes payloads (program), carried unread here"
     )
 
 
@@ -361,6 +364,13 @@ def two(tmp_path, monkeypatch):
         'STEP = migration("acme/two", 1, 2, drop("first", loss="it"))\n'
     )
     (folder / "v1_to_v2.py").write_text(step, encoding="utf-8")
+    lines = ""
+    for version in (1, 2):
+        content = (folder / f"v{version}.json").read_bytes()
+        sealed = step.encode() if version > 1 else None
+        released = parse_released(lines, "")
+        lines += version_line(released, "acme/two", version, content, sealed)
+    (folder.parent.parent / "RELEASED").write_text(lines, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path / "lib")
     with registered(_Two, Plan, without=("acme/plan",)):
         yield
@@ -392,6 +402,252 @@ def test_payloads_that_are_dropped_are_gone_and_the_rest_is_found(two, tmp_path)
         assert zzz.read().columns["content"] == [b"opaque" * 9]
     found = loaded(after)["acme/two"]
     assert [each.second for each in found] == rows["second"]
+
+
+# --- what a step must not do to what is carried -----------------------------
+
+
+def write_kind(folder: Path, schemas: list[list[Any]], steps: list[str]) -> None:
+    """Write and release a kind's versions; ``acme/two`` in the package."""
+    where = folder / "acme" / "two"
+    where.mkdir(parents=True)
+    for parent in (where, where.parent, folder):
+        (parent / "__init__.py").touch()
+    lines = ""
+    for version, fields in enumerate(schemas, 1):
+        schema = {
+            "kind": "acme/two",
+            "version": version,
+            "cardinality": "one",
+            "fields": fields,
+        }
+        content = json.dumps(schema).encode()
+        (where / f"v{version}.json").write_bytes(content)
+        step = None
+        if version > 1:
+            step = (
+                "from overwinter.migration import *\n"
+                f'STEP = migration("acme/two", {version - 1}, {version}, '
+                f"{steps[version - 2]})\n"
+            ).encode()
+            (where / f"v{version - 1}_to_v{version}.py").write_bytes(step)
+        released = parse_released(lines, "")
+        lines += version_line(released, "acme/two", version, content, step)
+    (folder / "RELEASED").write_text(lines, encoding="utf-8")
+
+
+@pytest.fixture
+def other(tmp_path, monkeypatch):
+    """Return what makes a kind of two versions, and a bundle of its first."""
+
+    def make(
+        before: list[Any], after: list[Any], step: str, fields: Any, **columns: Any
+    ) -> bytes:
+        # A name that no other test has imported.
+        name = f"other_{next(numbers)}"
+        write_kind(tmp_path / name, [[KEY_FIELD, *before], [KEY_FIELD, *after]], [step])
+        monkeypatch.syspath_prepend(tmp_path)
+        defaults = {
+            each["name"]: each["default"] for each in after if "default" in each
+        }
+        body = {
+            field: attrs.field(type=kind, default=defaults.get(field, attrs.NOTHING))
+            for field, kind in {"key": str, **fields}.items()
+        }
+        cls: Any = attrs.make_class("Other", body, (CacheArtifact,), frozen=True)
+        cls.schema_package = cls.migrations_package = name
+        cls.type = staticmethod(lambda: "acme/two")
+        cls.check_key = classmethod(lambda cls, key: None)
+        stack.enter_context(registered(cls, without=("acme/plan",)))
+        schema = CacheArtifactFactory.kind("acme/two").schemas[1]
+        stamp = KindStamp("acme/two", 1, schema.fingerprint, 1, schema.as_plain())
+        return built(Records(stamp, columns, schema.payload_names), key=KEY)
+
+    with contextlib.ExitStack() as stack:
+        yield make
+
+
+numbers = itertools.count()
+KEY_FIELD = {"id": 1, "name": "key", "type": "str"}
+PROGRAM = {"id": 2, "name": "program", "type": "payload"}
+
+
+def test_a_payload_is_not_read_under_another_name_either(other, tmp_path):
+    """What stands for it must never be taken for its bytes."""
+    size = {"id": 3, "name": "size", "type": "i64"}
+    data = other(
+        [PROGRAM],
+        [size],
+        'rename("program", "code"), replace("code", "size", up=len, loss="it")',
+        {"size": int},
+        key=["a"],
+        program=[bytes(1_000)],
+    )
+    after, plan = upgraded(data, tmp_path / "new.owb")
+    assert plan.migrated == 0
+    assert "reads or makes payloads" in plan.segments[0].blocks[0].reason
+    assert [each.size for each in loaded(after)["acme/two"]] == [1_000]
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        'replace("note", "blob", up=str.encode, down=bytes.decode)',
+        'custom(lambda r: {**r, "blob": r["note"].encode()}, removes=["note"], '
+        'adds=["blob"], loss="it")',
+    ],
+    ids=["replace", "custom"],
+)
+def test_a_payload_that_a_step_makes_is_left_to_a_load(step, other, tmp_path):
+    """Its bytes must never be taken for a reference to others."""
+    note = {"id": 3, "name": "note", "type": "str"}
+    blob = {"id": 4, "name": "blob", "type": {"optional": "payload"}, "default": None}
+    data = other(
+        [PROGRAM, note],
+        [PROGRAM, blob],
+        step,
+        {"program": Payload, "blob": Payload | None},
+        key=["a"],
+        program=[b"SECRET"],
+        note=["\0\5"],
+    )
+    after, plan = upgraded(data, tmp_path / "new.owb")
+    assert plan.migrated == 0
+    assert "reads or makes payloads" in plan.segments[0].blocks[0].reason
+    assert [each.blob for each in loaded(after)["acme/two"]] == [b"\0\5"]
+
+
+def test_a_payload_that_is_added_empty_is_upgraded(other, tmp_path):
+    """There is nothing to store."""
+    blob = {"id": 4, "name": "blob", "type": {"optional": "payload"}, "default": None}
+    data = other(
+        [PROGRAM],
+        [PROGRAM, blob],
+        'add("blob", default=None)',
+        {"program": Payload, "blob": Payload | None},
+        key=["a"],
+        program=[b"x" * 99],
+    )
+    after, plan = upgraded(data, tmp_path / "new.owb")
+    assert plan.migrated == 1
+    (found,) = loaded(after)["acme/two"]
+    assert (found.program, found.blob) == (b"x" * 99, None)
+
+
+def test_a_step_that_changes_values_in_place_changes_them_once(other, tmp_path):
+    """Also where it is tried again for the sake of a record that it fails on."""
+    tags = {"id": 3, "name": "tags", "type": {"list": "str"}}
+    data = other(
+        [tags],
+        [tags],
+        'convert("tags", up=lambda v: v.append("new") or [1 // (len(v[0]) - 1), v][1], '
+        'loss="it")',
+        {"tags": list[str]},
+        key=[str(n) for n in range(8)],
+        tags=[["x" if n == 5 else "xx"] for n in range(8)],
+    )
+    after, plan = upgraded(data, tmp_path / "new.owb")
+    assert [note.key for note in plan.segments[0].blocks[0].failed] == ["5"]
+    found = loaded(after)["acme/two"]
+    assert [each.tags for each in found] == [["xx", "new"]] * 7
+    with Bundle(after) as bundle:
+        (left,) = [b for b in bundle.segments[0].blocks if b.kind.version == 1]
+        assert left.read().columns["tags"] == [["x"]]
+
+
+def test_a_record_that_failed_comes_over_once_its_step_is_mended(tmp_path):
+    """It stands beside others of the newest version by then."""
+    data = bundle_of(old("a", "b", median_us=[1.0, float("inf")]))
+    after, _ = upgraded(data, tmp_path / "1.owb")
+    kind = CacheArtifactFactory.kind("acme/plan")
+    mended = migration(
+        "acme/plan", 1, 2,
+        replace("median_us", "median_ns", up=lambda us: round(min(us, 9e9)), loss="x"),
+    )  # fmt: skip
+    kind.steps = Steps("acme/plan", 3, {1: mended, 2: kind.steps._steps[2]})
+    both = Policy([KEY.public, UPGRADER.public])
+    again, plan = upgraded(after, tmp_path / "2.owb", both)
+    assert plan.migrated == 1
+    assert sorted(p.key for p in loaded(again)["acme/plan"]) == ["a", "b"]
+    assert list(verify(Bundle(again))) == []
+
+
+def test_blocks_that_grow_are_cut(other, tmp_path):
+    """A reader accepts no more than the writer writes."""
+    note = {"id": 3, "name": "note", "type": "str"}
+    more = {"id": 4, "name": "more", "type": "str", "default": "d" * 40_000}
+    data = other(
+        [note],
+        [note, more],
+        'add("more", default="d" * 40_000)',
+        {"note": str, "more": str},
+        key=[f"{n:04}" for n in range(2_000)],
+        note=["n"] * 2_000,
+    )
+    after, plan = upgraded(data, tmp_path / "new.owb")
+    assert plan.migrated == 2_000
+    with Bundle(after) as bundle:
+        assert len(list(bundle.segments[0].blocks)) > 1
+        assert list(verify(bundle)) == []
+
+
+def test_a_kind_whose_newest_version_is_a_draft_is_not_upgraded(tmp_path):
+    """What every release reads would become what no promise holds for."""
+    kind = CacheArtifactFactory.kind("acme/plan")
+    kind.stamp = attrs.evolve(kind.stamp, draft=True)
+    _, plan = upgraded(bundle_of(old("a")), tmp_path / "new.owb")
+    assert plan.migrated == 0
+    assert "is a draft" in plan.segments[0].blocks[0].reason
+
+
+def test_of_two_segments_of_one_name_both_stay_unless_they_are_equal(tmp_path):
+    """A name says what was signed: not by whom, and not that its blocks are whole."""
+    one = bundle_of(old("a"))
+    new, _ = upgraded(one, tmp_path / "1.owb")
+    # The upgraded segment, damaged in a block, before the sound old one.
+    with Bundle(new) as made, Bundle(one) as before:
+        first, second = made.segments[0].entry, before.segments[0].entry
+        damaged = bytearray(new[first.offset : first.offset + first.size])
+        damaged[0] ^= 1
+        start = before.start
+    from overwinter.bundle.trailer import SegmentEntry, write_trailer
+
+    middle = start + len(damaged)
+    end = middle + second.size
+    both = one[:start] + bytes(damaged)
+    both += one[second.offset : second.offset + second.size]
+    both += write_trailer(
+        [
+            SegmentEntry(start, len(damaged), first.digest),
+            SegmentEntry(middle, second.size, second.digest),
+        ],
+        end,
+    )
+    trusted = Policy([KEY.public, UPGRADER.public])
+    after, _ = upgraded(both, tmp_path / "2.owb", trusted)
+    assert [plan.key for plan in loaded(both)["acme/plan"]] == ["a"]
+    assert [plan.key for plan in loaded(after)["acme/plan"]] == ["a"]
+
+
+@pytest.mark.parametrize("what", ["no payload column", "a table of no such block"])
+def test_a_block_that_is_signed_and_wrong_stays(what, tmp_path, monkeypatch):
+    """Only errors of our own leave the library, also on what we trust."""
+    from overwinter.bundle import writer
+
+    original = writer.write_record_block
+
+    def wrong(columns: Any, table: Any) -> bytes:
+        held = columns.items_unread()
+        if what == "no payload column":
+            held.pop("program")
+        else:
+            table = attrs.evolve(table, blocks=tuple(n + 7 for n in table.blocks))
+        return original(columns.replaced(held), table)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_record_block", wrong)
+        data = bundle_of(old("a"))
+    assert check_plan(data, tmp_path / "new.owb") == "problems"
 
 
 # --- the plan is what happens -----------------------------------------------

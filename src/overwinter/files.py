@@ -29,6 +29,7 @@ __all__ = [
     "read_text",
     "remove_tree",
     "replacing",
+    "same_bytes",
     "source_of",
     "write_private",
 ]
@@ -366,6 +367,25 @@ def write_all(file: IO[bytes], chunks: Iterable[Buffer]) -> int:
             written = file.write(view)
             view = view[written:]
     return total
+
+
+def same_bytes(file: IO[bytes], one: int, other: int, size: int) -> bool:
+    """
+    Return whether two ranges of a file that is being written are the same bytes.
+
+    Args:
+        file: As `creating` and `replacing` give it.
+        one: First byte of a range.
+        other: First byte of the other.
+        size: Bytes of each.
+    """
+    file.flush()
+    descriptor, step = file.fileno(), 2**20
+    return all(
+        os.pread(descriptor, min(step, size - at), one + at)
+        == os.pread(descriptor, min(step, size - at), other + at)
+        for at in range(0, size, step)
+    )
 
 
 def _temporary_name(target: Path) -> Path:

@@ -85,7 +85,10 @@ class Kind:
 
     def losses(self, version: int) -> tuple[str, ...]:
         """Return what artifacts lose when they are written as *version*."""
-        return self.steps.down(self.schemas, version).losses
+        losses = self.steps.down(self.schemas, version).losses
+        if self.schemas[version].cardinality == ONE != self.schema.cardinality:
+            return (*losses, "all but the best variant of each key")
+        return losses
 
     def lowered(
         self, columns: Mapping[str, list[Any]], version: int
@@ -99,9 +102,14 @@ class Kind:
         """
         older = self.schemas[version]
         name = f"writing {self.name} as version {version}"
-        newest = Columns(
-            len(columns["key"]), columns, name, unseen=self.schema.payload_names
-        )
+        if older.cardinality == ONE != self.schema.cardinality:
+            # Of each key the first, which is the best.
+            first = {key: row for row, key in reversed([*enumerate(columns["key"])])}
+            columns = {
+                n: [c[row] for row in first.values()] for n, c in columns.items()
+            }
+        newest = Columns(len(columns["key"]), columns, name)
+        newest = newest.with_payloads(self.schema.payload_names)
         lowered = self.steps.down(self.schemas, version).apply(newest)
         faults = find_faults(older, lowered)
         if faults:

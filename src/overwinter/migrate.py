@@ -9,13 +9,13 @@ from typing import Any
 
 import attrs
 
-from .codec import Columns
+from .codec import Columns, Payloads
 from .errors import DamagedError, MigrationError, OverwinterError, WrongShapeError
 from .kind import Kind
 from .limits import MAX_FAULTS
 from .migration import Plan
 from .schema import Schema, find_faults
-from .schema.types import Type
+from .schema.types import OptionalOf, Type
 
 __all__ = ["Migrated", "migrate"]
 
@@ -83,6 +83,8 @@ class _Migration:
         unknown = attrs.evolve(schema, fields=tuple(fields))
         try:
             faults = find_faults(unknown, columns, limit=columns.rows)
+            if self.unread_payloads:
+                faults = {**faults, **_missing_payloads(schema, columns)}
         except KeyError as error:
             raise DamagedError(
                 columns.source, schema.kind, f"no column {error}", f"{schema.source}"
@@ -106,11 +108,18 @@ class _Migration:
         self, plan: Plan, columns: Columns, rows: list[int]
     ) -> list[tuple[Columns, list[int]]]:
         """Return *columns* through *plan*, without records that a step fails on."""
+        given = columns
         try:
-            return [(plan.apply(columns), rows)]
+            for step in plan.steps:
+                columns = step.apply(columns)
+                # What it added may be a payload: no later step is to see it.
+                columns = columns.with_payloads(
+                    self.kind.schemas[step.new].payload_names
+                )
+            return [(columns, rows)]
         except MigrationError as error:
             if len(rows) == 1:
-                self.faults[rows[0]] = error.of(str(columns["key"][0]))
+                self.faults[rows[0]] = error.of(str(given["key"][0]))
                 return []
         # By halves: one bad record of many is found in few steps.
         middle = len(rows) // 2
@@ -118,9 +127,21 @@ class _Migration:
             part
             for half in (range(middle), range(middle, len(rows)))
             for part in self.applied(
-                plan, columns.take(half), [rows[row] for row in half]
+                plan, given.take(half), [rows[row] for row in half]
             )
         ]
+
+
+def _missing_payloads(schema: Schema, columns: Columns) -> dict[int, list[str]]:
+    """Return the rows whose payloads are null where they may not be."""
+    faults: dict[int, list[str]] = {}
+    for field in schema.fields:
+        if field.is_payload and not isinstance(field.type, OptionalOf):
+            for row, value in enumerate(columns[field.name]):
+                if value is None:
+                    path = f"{schema.kind}[{row}].{field.name}"
+                    faults[row] = [f"{path}: expected {field.type}, got null"]
+    return faults
 
 
 def _joined(
@@ -132,7 +153,8 @@ def _joined(
         return parts[0]
     first = parts[0][0]
     rows = [row for _, part in parts for row in part]
-    columns = {
-        name: [value for part, _ in parts for value in part[name]] for name in first
-    }
-    return Columns(len(rows), columns, first.source, unseen=first.unseen), rows
+    columns = {}
+    for name in first:
+        values = [value for part, _ in parts for value in part[name]]
+        columns[name] = Payloads(values) if type(first[name]) is Payloads else values
+    return Columns(len(rows), columns, first.source), rows

@@ -20,18 +20,20 @@ from .bundle.rewriting import (
     Made,
     Unread,
     copy_bytes,
+    make_blocks,
     read_unread,
     reason_to_keep,
     rewrite_segment,
 )
 from .bundle.trailer import SegmentEntry, write_trailer
 from .bundle.writer import DEFAULT_LEVEL
-from .errors import ConflictError, FormatError, KindError
+from .codec import UnreadPayloadError
+from .errors import ConflictError, FormatError, KindError, WrongShapeError
 from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike, write_all
 from .info import Note
 from .kind import Kind
-from .migrate import migrate
+from .migrate import Migrated, migrate
 from .trust import Policy, SigningKey, own_key
 from .version import WRITER
 
@@ -180,16 +182,18 @@ class _Upgrade:
     def __init__(self, bundle: Bundle, policy: Policy | None) -> None:
         self.bundle, self.policy = bundle, policy or Policy.of_this_machine()
         self.problems = [bundle.recovery] if bundle.recovery else []
+        self.keeps_blocks = False
 
     def plan(self) -> UpgradePlan:
         plans = tuple(plan for _, _, plan, _ in self.walk())
         return UpgradePlan(self.bundle.name, plans, tuple(self.problems))
 
     def write(self, file: IO[bytes], key: SigningKey | None, level: int) -> UpgradePlan:
+        self.keeps_blocks = True
         prefix = write_prefix(Header(WRITER))
         write_all(file, [prefix])
         position, plans = len(prefix), []
-        entries: dict[bytes, SegmentEntry] = {}
+        entries: list[SegmentEntry] = []
         for entry, segment, plan, blocks in self.walk():
             plans.append(plan)
             if segment is not None and plan.action == REWRITE:
@@ -199,14 +203,16 @@ class _Upgrade:
             else:
                 digest, size = entry.digest, entry.size
                 copy_bytes(file, self.bundle.source, entry.offset, size)
-            if digest in entries:
-                # Two that differed by their version alone are one now.
+            new = SegmentEntry(position, size, digest)
+            if any(_is_copy(file, each, new) for each in entries):
+                # Two that differed by their version alone are one now. Of one name
+                # and other bytes, as with another signature or damage, both stay.
                 file.seek(position)
                 file.truncate()
                 continue
-            entries[digest] = SegmentEntry(position, size, digest)
+            entries.append(new)
             position += size
-        write_all(file, [write_trailer(list(entries.values()), position)])
+        write_all(file, [write_trailer(entries, position)])
         return UpgradePlan(self.bundle.name, tuple(plans), tuple(self.problems))
 
     def walk(
@@ -235,12 +241,13 @@ class _Upgrade:
         plans, blocks = [], list[Kept | Made]()
         for block in segment.blocks:
             plan, made = (
-                (_stays(block, block.kind.version, reason), ())
+                (_stays(block, block.kind.version, "its segment is copied"), ())
                 if reason
                 else self.block(block)
             )
             plans.append(plan)
-            blocks += made or (Kept(block),)
+            if self.keeps_blocks:
+                blocks += made or (Kept(block),)
         is_changed = any(plan.migrated for plan in plans)
         action = REWRITE if is_changed else COPY
         return SegmentPlan(segment.name, action, reason, tuple(plans)), tuple(blocks)
@@ -261,7 +268,12 @@ class _Upgrade:
                 return _stays(block, stamp.version, reason), ()
             columns = unread.columns
             migrated = migrate(kind, stamp.version, columns, unread_payloads=True)
-        except FormatError as error:
+            made = _made(block, kind, unread, migrated)
+        except UnreadPayloadError as error:
+            reason = f"a step reads or makes payloads ({error}), carried unread here"
+            return _stays(block, stamp.version, reason), ()
+        except (FormatError, WrongShapeError, ValueError) as error:
+            # A ValueError: what was read can be nested deeper than what is written.
             self.problems.append(str(error))
             return _stays(block, stamp.version, str(error)), ()
         faults = sorted(migrated.faults)
@@ -279,16 +291,30 @@ class _Upgrade:
             ),
         )
         self.problems += [note.reason for note in plan.failed]
-        number = block.stamp.environment
-        made = []
-        if migrated.rows:
-            records = Unread(migrated.columns, unread.table)
-            names = kind.schema.payload_names
-            made.append(Made(kind.stamp, records, names, number))
-        if migrated.rows and faults:
-            left = Unread(columns.take(faults), unread.table)
-            made.append(Made(stamp, left, block.payload_names, number))
-        return plan, tuple(made)
+        return plan, made
+
+
+def _made(
+    block: RecordBlock, kind: Kind, unread: Unread, migrated: Migrated
+) -> tuple[Made, ...]:
+    """Return the blocks of what came through, and of what stays as it was."""
+    number, table = block.stamp.environment, unread.table
+    made: list[Made] = []
+    left = unread.columns.take(sorted(migrated.faults))
+    for stamp, columns, names in (
+        (kind.stamp, migrated.columns, kind.schema.payload_names),
+        (block.kind, left, block.payload_names),
+    ):
+        if columns.rows and migrated.rows:
+            made += make_blocks(stamp, number, Unread(columns, table), names)
+    return tuple(made)
+
+
+def _is_copy(file: IO[bytes], old: SegmentEntry, new: SegmentEntry) -> bool:
+    """Return whether two segments that were just written are the same bytes."""
+    if (old.digest, old.size) != (new.digest, new.size):
+        return False
+    return files.same_bytes(file, old.offset, new.offset, new.size)
 
 
 def _stays(block: RecordBlock, version: int, reason: str) -> BlockPlan:
@@ -305,23 +331,6 @@ def _reason(block: RecordBlock, kind: Kind) -> str:
         return f"version {stamp.version} is not the released one"
     if block.schema is None or block.schema.fingerprint != stamp.fingerprint:
         return "the schema in the bundle is not the one that it names"
-    versions = {
-        each.version for each in block.segment.statement.kinds if each.kind == kind.name
-    }
-    if len(versions) > 1:
-        return "the segment holds this kind in several versions"
-    return _payload_reason(kind, stamp.version)
-
-
-def _payload_reason(kind: Kind, version: int) -> str:
-    """Return which step needs the payloads, which an upgrade carries unread."""
-    for step in kind.steps.plan(version).steps:
-        before, after = kind.schemas[step.old], kind.schemas[step.new]
-        needed = step.reads & (before.payload_names | after.payload_names)
-        for name in sorted(step.introduces & after.payload_names):
-            field = after.field(name)
-            if field is None or not (field.has_default and not field.default):
-                needed |= {name}
-        if needed:
-            return f"{step.name} reads or makes payloads ({', '.join(sorted(needed))})"
+    if kind.stamp.draft:
+        return f"version {newest} is a draft, for which no promise holds"
     return ""

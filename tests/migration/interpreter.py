@@ -36,9 +36,11 @@ def _after(operation: Any, record: Record) -> Record:
             operation, record[operation.name], operation.keyed
         )
     elif name == "_Custom":
-        made = operation.up(record)
-        kept = record.keys() - set(operation.removes)
-        record = {field: made[field] for field in [*kept, *operation.adds]}
+        made = operation.up(dict(record))
+        for field in operation.removes:
+            del record[field]
+        for field in (*operation.adds, *operation.changes):
+            record[field] = made[field]
     else:
         raise AssertionError(f"the interpreter does not know {name}")
     return record

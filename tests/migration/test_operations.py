@@ -127,7 +127,9 @@ def test_whatever_a_conversion_raises_is_an_error_of_the_step(error):
     def up(value: Any) -> Any:
         raise error("unexpected")
 
-    words = rf"plan 1 -> 2: found {error.__name__}\('unexpected'\) in .*'us', new='ns'"
+    words = (
+        rf"plan 1 -> 2: found {error.__name__}\('unexpected'\) in replace\('us', 'ns'"
+    )
     with pytest.raises(MigrationError, match=words) as caught:
         _apply(_columns(us=[1, 2]), replace("us", "ns", up=up, down=_thousandth))
     assert "0x" not in str(caught.value)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 import attrs
 
-from ..codec import Columns
+from ..codec import Columns, Payloads
 from ..environment import Environment
 from ..errors import (
     BlockDamagedError,
@@ -154,7 +154,10 @@ class Segment:
     @property
     def is_as_written(self) -> bool:
         """Whether the statement says nothing that this release does not know."""
-        return self.statement.pack() == self._words
+        try:
+            return self.statement.pack() == self._words
+        except (ValueError, TypeError):
+            return False  # nested deeper than we write
 
     @property
     def blocks(self) -> Iterator["RecordBlock"]:
@@ -329,9 +332,7 @@ class RecordBlock:
         faults: dict[int, FormatError] = {}
         read_block = self.segment.read_payload_block
         payloads = {
-            name: read_payloads(read_block, table, column, faults)
+            name: Payloads(read_payloads(read_block, table, column, faults))
             for name, column in spans.items()
         }
-        whole = {**columns.items_unread(), **payloads}
-        unseen = frozenset(payloads)
-        return Rows(Columns(columns.rows, whole, columns.source, unseen=unseen), faults)
+        return Rows(columns.replaced({**columns.items_unread(), **payloads}), faults)

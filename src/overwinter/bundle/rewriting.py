@@ -8,12 +8,13 @@ Layout: ``schema/FORMAT.md``.
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Any
+from types import NoneType
+from typing import IO
 
 import attrs
 
-from ..codec import Columns, pack
-from ..errors import DamagedError, FormatError
+from ..codec import Columns, Payloads, Reference, UnreadPayloadError, pack
+from ..errors import BlockDamagedError, DamagedError, FormatError, WrongShapeError
 from ..files import Source, write_all
 from ..trust import SigningKey
 from .blocks import (
@@ -25,13 +26,15 @@ from .blocks import (
 )
 from .reader import RecordBlock, Segment
 from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
-from .unpacking import Span, check_spans, read_spans
+from .unpacking import check_spans, read_spans
+from .writer import RECORD_FIELDS
 
 __all__ = [
     "Kept",
     "Made",
     "Unread",
     "copy_bytes",
+    "make_blocks",
     "read_unread",
     "reason_to_keep",
     "rewrite_segment",
@@ -42,7 +45,7 @@ _COPY = 4 * 2**20  # bytes that are carried at once
 
 @attrs.frozen
 class Unread:
-    """Records of one block whose payloads are where they were: their spans."""
+    """Records of one block whose payloads are where they were: references."""
 
     columns: Columns
     table: PayloadTable
@@ -58,19 +61,23 @@ class Kept:
 @attrs.frozen
 class Made:
     """
-    Records in the place of some.
+    A record block in the place of one, encoded but for its table's numbers.
 
     Args:
-        stamp: Their kind and version.
-        records: The records; payload columns hold spans, ``None``, or empty bytes.
-        payload_names: The fields that are payloads.
+        stamp: Kind and version of its records.
         environment: Number of their environment in the segment.
+        columns: The columns, encoded.
+        table: The payload blocks that they use, by their old numbers.
+        first: Key of the first record.
+        payload_size: Bytes of the payloads, each row counted.
     """
 
     stamp: KindStamp
-    records: Unread
-    payload_names: frozenset[str]
     environment: int | None
+    columns: Columns
+    table: PayloadTable
+    first: str
+    payload_size: int
 
 
 def reason_to_keep(segment: Segment) -> str:
@@ -85,7 +92,7 @@ def reason_to_keep(segment: Segment) -> str:
 
 def read_unread(block: RecordBlock) -> Unread | None:
     """
-    Return the records of a block, with the spans of their payloads.
+    Return the records of a block, with references for their payloads.
 
     Returns:
         ``None`` where the block holds more than this release knows.
@@ -94,20 +101,70 @@ def read_unread(block: RecordBlock) -> Unread | None:
         FormatError: The block is damaged.
     """
     columns, table = block.read_columns()
-    if write_record_block(columns, table) != block.segment.read_record_block(
-        block.number
-    ):
+    if not _is_as_written(block, columns, table):
         return None
-    spans: dict[str, Any] = {
+    missing = sorted(block.payload_names - columns.keys())
+    total = block.segment.statement.payload_blocks
+    if missing or any(number >= total for number in table.blocks):
+        found = f"no column {missing[0]!r}" if missing else f"blocks {table.blocks}"
+        expected = "each payload column" if missing else f"numbers below {total}"
+        raise BlockDamagedError(columns.source, block.part, found, expected)
+    spans = {
         name: read_spans(columns, name, block.part)
         for name in sorted(block.payload_names)
-        if name in columns
     }
     size = block.stamp.payload_size
     check_spans(table, spans.values(), size, columns.source, block.part)
-    whole = {**columns.items_unread(), **spans}
-    unseen = frozenset(spans)
-    return Unread(Columns(columns.rows, whole, columns.source, unseen=unseen), table)
+    references = {
+        name: Payloads(None if span is None else Reference(*span) for span in column)
+        for name, column in spans.items()
+    }
+    return Unread(columns.replaced({**columns.items_unread(), **references}), table)
+
+
+def make_blocks(
+    stamp: KindStamp,
+    environment: int | None,
+    records: Unread,
+    payload_names: frozenset[str],
+) -> list[Made]:
+    """
+    Return *records* as blocks that readers accept.
+
+    Args:
+        stamp: Their kind and version.
+        environment: Number of their environment in the segment.
+        records: The records; what was added as a payload is null or empty.
+        payload_names: The fields that are payloads.
+
+    Raises:
+        UnreadPayloadError: A payload was made, and there is nowhere to store it.
+        ValueError: A value cannot be written.
+        WrongShapeError: One record is larger than readers accept.
+    """
+    columns = records.columns
+    encoded = {n: columns.encoded(n) for n in columns if n not in payload_names}
+    size = sum(map(len, encoded.values()))
+    if size > RECORD_FIELDS:
+        key = columns["key"][0]
+        if columns.rows == 1:
+            fault = f"{key!a:.80}: expected at most {RECORD_FIELDS:,} bytes of fields"
+            raise WrongShapeError(columns.source, (f"{fault}, got {size:,}",))
+        middle = columns.rows // 2
+        return [
+            made
+            for rows in (range(middle), range(middle, columns.rows))
+            for made in make_blocks(
+                stamp,
+                environment,
+                Unread(columns.take(rows), records.table),
+                payload_names,
+            )
+        ]
+    references, table, payload_size = _references(columns, payload_names, records.table)
+    whole = Columns(columns.rows, {**encoded, **references}, columns.source)
+    first = columns["key"][0]
+    return [Made(stamp, environment, whole, table, first, payload_size)]
 
 
 def rewrite_segment(
@@ -151,19 +208,21 @@ class _Rewriter:
 
     def write(self, blocks: Sequence[Kept | Made], key: SigningKey | None) -> Foot:
         segment = self.segment
-        made = {
-            index: _packed(block)
-            for index, block in enumerate(blocks)
-            if isinstance(block, Made)
-        }
-        numbers = self.numbers(blocks, [table for _, table, _ in made.values()])
-        for index, block in enumerate(blocks):
+        numbers = self.numbers(blocks)
+        for block in blocks:
             if isinstance(block, Kept):
                 self.keep(block.block, numbers)
             else:
-                columns, table, payload_size = made[index]
-                data = write_record_block(columns, _renumbered(table, numbers))
-                self.store(block.stamp, block.environment, columns, data, payload_size)
+                table = _renumbered(block.table, numbers)
+                data = write_record_block(block.columns, table)
+                self.store(
+                    block.stamp,
+                    block.environment,
+                    block.first,
+                    block.columns.rows,
+                    data,
+                    block.payload_size,
+                )
         payloads = [self.carry(self.record_blocks + number) for number in numbers]
         return self.finish(payloads, segment.statement, key)
 
@@ -171,19 +230,21 @@ class _Rewriter:
     def record_blocks(self) -> int:
         return len(self.segment.statement.blocks)
 
-    def numbers(
-        self, blocks: Iterable[Kept | Made], tables: Iterable[PayloadTable]
-    ) -> Mapping[int, int]:
+    def numbers(self, blocks: Iterable[Kept | Made]) -> Mapping[int, int]:
         """Return the old number of each payload block that stays, to its new one."""
         everything = range(self.segment.statement.payload_blocks)
-        used = {number for table in tables for number in table.blocks}
+        used: set[int] = set()
         for block in blocks:
-            if isinstance(block, Kept):
-                try:
-                    used.update(block.block.read_columns()[1].blocks)
-                except FormatError:
-                    # What it uses is lost with it: keep everything.
-                    used.update(everything)
+            if isinstance(block, Made):
+                used.update(block.table.blocks)
+                continue
+            try:
+                columns, table = block.block.read_columns()
+                is_known = _is_as_written(block.block, columns, table)
+            except FormatError:
+                is_known = False
+            # What it uses is lost with it, or cannot be written with other numbers.
+            used.update(table.blocks if is_known else everything)
         stay = sorted(used.intersection(everything))
         return {old: new for new, old in enumerate(stay)}
 
@@ -195,7 +256,14 @@ class _Rewriter:
         # Payload blocks before its own are gone: only its table is written again.
         columns, table = block.read_columns()
         data = write_record_block(columns, _renumbered(table, numbers))
-        self.store(block.kind, stamp.environment, columns, data, stamp.payload_size)
+        self.store(
+            block.kind,
+            stamp.environment,
+            stamp.first,
+            stamp.rows,
+            data,
+            stamp.payload_size,
+        )
 
     def carry(self, index: int) -> Placement:
         """Copy a stored block as it is."""
@@ -210,7 +278,8 @@ class _Rewriter:
         self,
         kind: KindStamp,
         environment: int | None,
-        columns: Columns,
+        first: str,
+        rows: int,
         data: bytes,
         payload_size: int,
     ) -> None:
@@ -220,8 +289,8 @@ class _Rewriter:
         stamp = BlockStamp(
             kind=0,
             environment=environment,
-            first=columns["key"][0],
-            rows=columns.rows,
+            first=first,
+            rows=rows,
             size=len(data),
             digest=digest_of(data),
             payload_size=payload_size,
@@ -233,12 +302,12 @@ class _Rewriter:
     ) -> Foot:
         kinds: list[KindStamp] = []
         for kind, _, _ in sorted(self.written, key=_kind_order):
-            if kind not in kinds:
+            if not any(_is_same(kind, known) for known in kinds):
                 kinds.append(kind)
-        numbered = [
-            (attrs.evolve(stamp, kind=kinds.index(kind)), placement)
-            for kind, stamp, placement in self.written
-        ]
+        numbered = []
+        for kind, stamp, placement in self.written:
+            number = next(n for n, known in enumerate(kinds) if _is_same(kind, known))
+            numbered.append((attrs.evolve(stamp, kind=number), placement))
         numbered.sort(key=_block_order)
         placements = [*(placement for _, placement in numbered), *payloads]
         blocks = tuple(stamp for stamp, _ in numbered)
@@ -259,50 +328,61 @@ def _block_order(numbered: tuple[BlockStamp, Placement]) -> tuple[int, int, str,
     return stamp.kind, environment, stamp.first, stamp.digest
 
 
-def _packed(block: Made) -> tuple[Columns, PayloadTable, int]:
-    """Return columns with references, their table, and the size of the payloads."""
-    columns, table = block.records.columns, block.records.table
+def _is_same(kind: KindStamp, other: KindStamp) -> bool:
+    # The schemas are no part of the comparison of stamps, and may still differ.
+    return kind == other and kind.schema == other.schema
+
+
+def _is_as_written(block: RecordBlock, columns: Columns, table: PayloadTable) -> bool:
+    """Return whether a block says nothing that this release does not know."""
+    data = block.segment.read_record_block(block.number)
+    try:
+        return write_record_block(columns, table) == data
+    except ValueError:
+        return False
+
+
+def _references(
+    columns: Columns, payload_names: frozenset[str], table: PayloadTable
+) -> tuple[dict[str, bytes], PayloadTable, int]:
+    """Return payload columns as a block holds them, their table, and their size."""
+    nowhere = Reference(0, 0)
+    spans: dict[str, list[Reference | None]] = {}
+    for name in sorted(payload_names):
+        spans[name] = [nowhere if each == b"" else each for each in columns[name]]
+        if any(type(each) not in (Reference, NoneType) for each in spans[name]):
+            raise UnreadPayloadError(name)
     ends = table.ends
-    spans: dict[str, list[Span | None]] = {
-        # Where there is nothing to store, it lies nowhere.
-        name: [(0, 0) if value == b"" else value for value in columns[name]]
-        for name in sorted(block.payload_names)
-    }
     used: set[int] = set()
     for column in spans.values():
         for span in column:
-            if span and span[1]:
-                last = bisect_left(ends, span[0] + span[1])
-                used.update(range(bisect_right(ends, span[0]), last + 1))
-    stay = [index for index in range(len(ends)) if index in used]
+            if span is not None and span.size:
+                last = bisect_left(ends, span.offset + span.size)
+                used.update(range(bisect_right(ends, span.offset), last + 1))
     # How many bytes before each block are gone.
-    gone, missing = {}, 0
+    gone, missing = [], 0
     for index, size in enumerate(table.sizes):
-        gone[index] = missing
+        gone.append(missing)
         missing += 0 if index in used else size
     references, payload_size = {}, 0
     for name, column in spans.items():
         offsets: list[int | None] = []
         for span in column:
-            if span is None:
-                offsets.append(None)
+            if span is None or not span.size:
+                # Where there is nothing to store, it lies nowhere.
+                offsets.append(None if span is None else 0)
             else:
-                first = bisect_right(ends, span[0])
-                offsets.append(span[0] - gone[first] if span[1] else 0)
-                payload_size += span[1]
-        sizes = [None if span is None else span[1] for span in column]
+                offsets.append(span.offset - gone[bisect_right(ends, span.offset)])
+                payload_size += span.size
+        sizes = [None if span is None else span.size for span in column]
         references[name] = pack({"offset": offsets, "size": sizes})
-    rest = {
-        name: column
-        for name, column in columns.items_unread().items()
-        if name not in columns.unseen and name not in references
-    }
+    stay = sorted(used)
     kept = PayloadTable(
         tuple(table.blocks[index] for index in stay),
         tuple(table.sizes[index] for index in stay),
         tuple(table.digests[index] for index in stay),
     )
-    return Columns(columns.rows, {**rest, **references}), kept, payload_size
+    return references, kept, payload_size
 
 
 def _renumbered(table: PayloadTable, numbers: Mapping[int, int]) -> PayloadTable:

@@ -6,13 +6,16 @@ attrs objects, plain values, columns, msgpack.
 - ``objects``: attrs objects and columns.
 """
 
-from .columns import Columns
+from .columns import Columns, Payloads, Reference, UnreadPayloadError
 from .objects import columns_of, objects_of
 from .wire import Repeated, are_like, pack, unpack
 
 __all__ = [
     "Columns",
+    "Payloads",
+    "Reference",
     "Repeated",
+    "UnreadPayloadError",
     "are_like",
     "columns_of",
     "objects_of",

@@ -4,15 +4,37 @@ Columns: one list of values for each field, decoded when somebody asks.
 What nobody touches is carried unread. Layout: ``schema/FORMAT.md``, "Record block".
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+
+import attrs
 
 from ..errors import DamagedError
 from .wire import pack, unpack, unpacked_floats
 
-__all__ = ["Column", "Columns"]
+__all__ = ["Column", "Columns", "Payloads", "Reference", "UnreadPayloadError"]
 
 Column = list[Any]
+
+
+class Payloads(list[Any]):
+    """
+    A column of payloads: bytes, or references where they are not read; or null.
+
+    No step that sees whole records sees it.
+    """
+
+
+@attrs.frozen
+class Reference:
+    """Where a payload lies that is carried unread: in the blocks of its table."""
+
+    offset: int
+    size: int
+
+
+class UnreadPayloadError(Exception):
+    """A step asks for payloads that are carried unread; it is never let out."""
 
 
 class Columns(Mapping[str, Column]):
@@ -29,10 +51,8 @@ class Columns(Mapping[str, Column]):
         rows: int,
         columns: Mapping[str, Column | bytes],
         source: str = "<memory>",
-        *,
-        unseen: frozenset[str] = frozenset(),
     ) -> None:
-        self.rows, self.source, self.unseen = rows, source, unseen
+        self.rows, self.source = rows, source
         self._columns = dict(columns)
 
     def __getitem__(self, name: str) -> Column:
@@ -47,7 +67,10 @@ class Columns(Mapping[str, Column]):
 
         Raises:
             DamagedError: It is no list of as many values as there are rows.
+            UnreadPayloadError: It is one of payloads that are not read.
         """
+        if type(column) is Payloads and any(type(v) is Reference for v in column):
+            raise UnreadPayloadError(name)
         if isinstance(column, bytes):
             if (floats := unpacked_floats(column, self.rows)) is not None:
                 return floats
@@ -76,7 +99,7 @@ class Columns(Mapping[str, Column]):
 
     def replaced(self, columns: Mapping[str, Column | bytes]) -> "Columns":
         """Return these rows with *columns* instead."""
-        return Columns(self.rows, columns, self.source, unseen=self.unseen)
+        return Columns(self.rows, columns, self.source)
 
     def items_unread(self) -> dict[str, Column | bytes]:
         """Return name to column, decoded or not, as it is held."""
@@ -84,8 +107,21 @@ class Columns(Mapping[str, Column]):
 
     def take(self, rows: Sequence[int]) -> "Columns":
         """Return the rows with these indexes, in this order."""
-        picked = {name: [self[name][row] for row in rows] for name in self}
-        return Columns(len(rows), picked, self.source, unseen=self.unseen)
+        picked = {}
+        for name in self:
+            column = self[name]
+            values = [column[row] for row in rows]
+            picked[name] = Payloads(values) if type(column) is Payloads else values
+        return Columns(len(rows), picked, self.source)
+
+    def with_payloads(self, names: Iterable[str]) -> "Columns":
+        """Return these rows, the columns of these *names* marked as payloads."""
+        marked = {
+            name: Payloads(self[name])
+            for name in names
+            if name in self and type(self._columns[name]) is not Payloads
+        }
+        return self.replaced({**self._columns, **marked}) if marked else self
 
 
 def _shape(value: Any) -> str:

@@ -13,7 +13,7 @@ import attrs
 from ..codec import Columns
 from ..schema import Field
 from ..schema.types import ListOf, MapOf, OptionalOf, RecordOf, Type, UnionOf
-from .operations import Changed, Fields, Operation, Record, effect_of
+from .operations import Changed, Fields, Operation, Record, Shown, effect_of
 
 __all__ = ["each"]
 
@@ -42,7 +42,7 @@ def each(
 
 
 @attrs.frozen
-class _Each:
+class _Each(Shown):
     name: str
     operations: tuple[Operation, ...]
     keyed: bool
@@ -65,10 +65,6 @@ class _Each:
 
     @property
     def converts(self) -> frozenset[str]:
-        return frozenset([self.name])
-
-    @property
-    def reads(self) -> frozenset[str]:
         return frozenset([self.name])
 
     def apply(self, columns: Columns, changed: Changed) -> None:

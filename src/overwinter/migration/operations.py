@@ -13,19 +13,19 @@ from typing import Any, Protocol
 
 import attrs
 
-from ..codec import Columns, Repeated
+from ..codec import Columns, Payloads, Repeated
 from ..schema import Field
 from ..schema.types import OptionalOf, Scalar, Type
 
 __all__ = [
     "Operation",
+    "Shown",
     "add",
     "convert",
     "custom",
     "drop",
     "effect_of",
     "name_after",
-    "name_before",
     "rename",
     "replace",
 ]
@@ -60,11 +60,6 @@ class Operation(Protocol):
         """Fields that only the new version has: each needs an id of its own."""
         ...
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """Fields of the old version whose values this looks at."""
-        ...
-
     def apply(self, columns: Columns, changed: Changed) -> None:
         """Change *changed*, the columns so far; *columns* decodes them."""
         ...
@@ -78,20 +73,34 @@ class Operation(Protocol):
         ...
 
 
+class Shown:
+    """An operation as a step writes it, for messages."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        word = type(self).__name__.lstrip("_").lower()
+        names = [
+            getattr(self, each)
+            for each in ("old", "new", "name")
+            if hasattr(self, each)
+        ]
+        if word == "replace" and names[0] == names[1]:
+            word, names = "convert", names[:1]
+        return f"{word}({', '.join([*map(repr, names), '…'])})"
+
+
 @attrs.frozen
-class _Rename:
+class _Rename(Shown):
     old: str
     new: str
     loss = ""
     is_lossy = False
     converts: frozenset[str] = frozenset()
     introduces: frozenset[str] = frozenset()
-    reads: frozenset[str] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         changed[self.new] = changed.pop(self.old)
-        if self.old in columns.unseen:
-            columns.unseen = columns.unseen - {self.old} | {self.new}
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         field = fields.pop(self.old)
@@ -103,13 +112,12 @@ class _Rename:
 
 
 @attrs.frozen
-class _Add:
+class _Add(Shown):
     name: str
     default: Any
     loss = ""
     is_lossy = False
     converts: frozenset[str] = frozenset()
-    reads: frozenset[str] = frozenset()
 
     @property
     def introduces(self) -> frozenset[str]:
@@ -132,13 +140,12 @@ class _Add:
 
 
 @attrs.frozen
-class _Drop:
+class _Drop(Shown):
     name: str
     loss: str
     is_lossy = True
     converts: frozenset[str] = frozenset()
     introduces: frozenset[str] = frozenset()
-    reads: frozenset[str] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         del changed[self.name]
@@ -152,7 +159,7 @@ class _Drop:
 
 
 @attrs.frozen
-class _Replace:
+class _Replace(Shown):
     old: str
     new: str
     # Shown, they would be the addresses of functions.
@@ -172,15 +179,13 @@ class _Replace:
     def introduces(self) -> frozenset[str]:
         return self.converts if self.old != self.new else frozenset()
 
-    @property
-    def reads(self) -> frozenset[str]:
-        return frozenset([self.old])
-
     def apply(self, columns: Columns, changed: Changed) -> None:
         column = columns.decoded(self.old, changed.pop(self.old))
         with _told():
             up = self.up
-            changed[self.new] = [None if each is None else up(each) for each in column]
+            changed[self.new] = [
+                None if each is None else up(own(each)) for each in column
+            ]
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         before, field = fields.pop(self.old), after[self.new]
@@ -201,7 +206,7 @@ class _Replace:
 
 
 @attrs.frozen
-class _Custom:
+class _Custom(Shown):
     up: Callable[[Record], Record] = attrs.field(repr=False)
     down: Callable[[Record], Record] | None = attrs.field(repr=False)
     loss: str = ""
@@ -221,22 +226,26 @@ class _Custom:
     def introduces(self) -> frozenset[str]:
         return frozenset(self.adds)
 
-    # Not payloads, which alone are stored apart.
-    reads: frozenset[str] = frozenset()
-
     def apply(self, columns: Columns, changed: Changed) -> None:
         # References to payloads are no values: they pass by.
-        unseen = [name for name in changed if name in columns.unseen]
+        unseen = [name for name in changed if type(changed[name]) is Payloads]
         carried = {n: changed[n] for n in unseen if n not in self.removes}
         names = [name for name in changed if name not in unseen]
         lists = [columns.decoded(name, changed[name]) for name in names]
         kept = [name for name in names if name not in self.removes]
         with _told():
             made = [
-                self.up(dict(zip(names, row, strict=True)))
+                self.up(dict(zip(names, map(own, row), strict=True)))
                 for row in zip(*lists, strict=True)
             ]
-            columnar = {n: [record[n] for record in made] for n in [*kept, *self.adds]}
+            # What it does not declare to change is carried, whatever it did.
+            declared = {*self.adds, *self.changes}
+            columnar = {
+                name: [record[name] for record in made]
+                if name in declared
+                else changed[name]
+                for name in [*kept, *self.adds]
+            }
         changed.clear()
         changed.update(carried)
         changed.update(columnar)
@@ -317,14 +326,6 @@ def name_after(operations: Iterable[Operation], name: str) -> str:
     return name
 
 
-def name_before(operations: Sequence[Operation], name: str) -> str:
-    """Return what the field *name* was called before *operations*."""
-    for operation in reversed(operations):
-        if isinstance(operation, _Rename) and operation.new == name:
-            name = operation.old
-    return name
-
-
 def rename(old: str, new: str) -> Operation:
     """Give the field *old* the name *new*; its id and values stay."""
     return _Rename(old, new)
@@ -381,6 +382,8 @@ def custom(
     """
     Change whole records, one plain dict at a time; slow, for what else cannot.
 
+    Only the fields that it declares are taken from what *up* returns.
+
     Args:
         up: The new record of an old one; it does not see payloads.
         down: The old record of a new one.
@@ -394,6 +397,19 @@ def custom(
 
 def _holds_null(kind: Type) -> bool:
     return isinstance(kind, OptionalOf) or kind in (Scalar("null"), Scalar("opaque"))
+
+
+def own(value: Any) -> Any:
+    """
+    Return *value* for a function that may change it in place.
+
+    What a step was given it may be given again: beside a record that it fails on.
+    """
+    if type(value) is list:
+        return [own(each) for each in value]
+    if type(value) is dict:
+        return {name: own(each) for name, each in value.items()}
+    return value
 
 
 def _expect_free(fields: Fields, name: str) -> None:

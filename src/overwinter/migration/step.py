@@ -7,7 +7,7 @@ import attrs
 from ..codec import Columns
 from ..errors import MigrationError
 from ..schema import Field, Schema
-from .operations import Operation, effect_of, name_after, name_before
+from .operations import Operation, effect_of, name_after
 
 __all__ = ["Step", "migration"]
 
@@ -51,15 +51,6 @@ class Step:
             for name in each.introduces
         )
 
-    @property
-    def reads(self) -> frozenset[str]:
-        """Fields of the old version whose values are looked at, by `custom` apart."""
-        return frozenset(
-            name_before(self.operations[:index], name)
-            for index, each in enumerate(self.operations)
-            for name in each.reads
-        )
-
     def apply(self, columns: Columns) -> Columns:
         """
         Return *columns* as the new version has them.
@@ -68,11 +59,9 @@ class Step:
             MigrationError: A column is missing, or a conversion failed.
         """
         changed = columns.items_unread()
-        # A copy: what is a payload goes by another name once it is renamed.
-        working = columns.replaced(changed)
         for operation in self.operations:
             try:
-                operation.apply(working, changed)
+                operation.apply(columns, changed)
             except KeyError as error:
                 raise MigrationError(
                     self.kind, self.name, f"no column {error}", "one in every block"
@@ -81,7 +70,7 @@ class Step:
                 raise MigrationError(
                     self.kind, self.name, f"{error} in {operation}", "a value"
                 ) from error
-        return working.replaced(changed)
+        return columns.replaced(changed)
 
     def effect(self, schema: Schema, after: Schema) -> dict[str, Field]:
         """
@@ -95,6 +84,9 @@ class Step:
                 one that is, or gives an id to a second field.
         """
         try:
+            if "key" in self.converts:
+                # Records are sorted by it, and found.
+                raise ValueError("an operation that changes the key")
             return effect_of(self.operations, schema.fields, after.fields)
         except KeyError as error:
             found = f"no field {error}"
