@@ -77,6 +77,10 @@ EXAMPLES = {
         ("autotune", "v1 -> v2", "no column 'us'", "a column 'us'"),
         "autotune: v1 -> v2|found no column 'us'|expected a column 'us'|mend the step",
     ),
+    errors.UndecidedError: (
+        ("acme/plan", "acme/plan 1 -> 2", "size is new", "write v1_to_v2.py by hand"),
+        "acme/plan 1 -> 2: size is new|then write v1_to_v2.py by hand",
+    ),
     errors.TrustError: (
         ("x.owb", "no valid signature", "one by a trusted key", "sign it"),
         "x.owb: no valid signature|expected one by a trusted key|sign it",

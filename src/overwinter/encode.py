@@ -84,8 +84,16 @@ def _versions(target: Target | None) -> Mapping[str, int]:
     """Return the version of each kind that *target* asks to be written."""
     if target is None:
         return {}
-    if not isinstance(target, str):
+    if isinstance(target, Mapping):
+        for name, version in target.items():
+            if type(version) is not int:
+                raise TargetError(f"{name} {version!r}", "a version of it")
+            if name not in CacheArtifactFactory.kinds():
+                known = ", ".join(CacheArtifactFactory.kinds())
+                raise TargetError(f"{name!r}", f"kinds out of {known}")
         return target
+    if not isinstance(target, str):
+        raise TargetError(repr(target), "a release, or versions by kind")
     releases = read_released(CacheArtifact.schema_package).releases
     reach = [name for name in releases if name != VERSION][-_PREVIOUS:]
     if target == VERSION:

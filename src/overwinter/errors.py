@@ -28,6 +28,7 @@ __all__ = [
     "TooLargeError",
     "TooNewError",
     "TrustError",
+    "UndecidedError",
     "UnknownFeatureError",
     "VersionError",
     "WrongShapeError",
@@ -292,6 +293,13 @@ class MigrationError(OverwinterError):
             f"{self.kind}{key}: {self.step}: found {self.found}, expected "
             f"{self.expected}; mend the step, or add the one that is missing"
         )
+
+
+class UndecidedError(MigrationError):
+    """Two schemas leave open what becomes of some values: a person must say."""
+
+    def __str__(self) -> str:
+        return f"{self.step}: {self.found}; then {self.expected}"
 
 
 # --- TrustError: trust the signer, or sign ---------------------------------

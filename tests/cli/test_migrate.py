@@ -156,7 +156,7 @@ def test_what_the_schemas_leave_open_is_refused(
     new("--write", *options, code=1)
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert shown.err.startswith("overwinter: acme/note: acme/note 1 -> 2: found ")
+    assert shown.err.startswith("overwinter: acme/note 1 -> 2: ")
     for each in words:
         assert each in shown.err
     assert not path.exists()

@@ -18,7 +18,13 @@ from overwinter.contract import (
     write_draft,
     write_step,
 )
-from overwinter.errors import BrokenRulesError, DriftError, MigrationError, StoreError
+from overwinter.errors import (
+    BrokenRulesError,
+    DriftError,
+    KindError,
+    MigrationError,
+    StoreError,
+)
 from overwinter.migration import plan
 from overwinter.schema import InvalidSchemaError
 from overwinter.schema.released import parse_released
@@ -440,7 +446,7 @@ def test_a_release_has_a_name(author):
 
 def test_a_package_that_is_not_there_is_told():
     """By its name."""
-    with pytest.raises(StoreError, match="no_such_schemas: could not find"):
+    with pytest.raises(KindError, match="no_such_schemas, which is not installed"):
         name_release("no_such_schemas", "1.0")
 
 

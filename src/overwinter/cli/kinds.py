@@ -44,7 +44,8 @@ def claims(name: str) -> tuple[Claim, ...]:
         KindError: There is none.
     """
     registry = CacheArtifactFactory.registry
-    registry.discover()
+    # What is disabled is what its author is at work on; the command says the rest.
+    registry.discover(quiet=True)
     found = registry.claims(name)
     if not found:
         remedy = "install what brings it, or name its class as module:Class"
@@ -64,8 +65,9 @@ def _class(name: str) -> type[CacheArtifact]:
             found: Any = importlib.import_module(module)
         for part in path.split("."):
             found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise click.BadParameter(f"{name}: {error}; expected module:Class") from error
+    except Exception as error:  # whatever the author's module raises
+        found = f"{type(error).__name__}: {error}"
+        raise click.BadParameter(f"{name}: {found}; expected module:Class") from error
     if not (isinstance(found, type) and issubclass(found, CacheArtifact)):
         raise click.BadParameter(f"{name} is no subclass of CacheArtifact")
     return found

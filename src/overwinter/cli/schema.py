@@ -64,7 +64,12 @@ def draft(kind: str, write: bool, cardinality: str | None) -> int:
         if not changed:
             print_words(f"{name} says what the class says; nothing was written")
         elif drafted.version > 1:
-            print_words(f"next: overwinter migrate new {contract.kind} --write")
+            print_words(f"next: overwinter migrate new {kind} --write")
+        else:
+            print_words(
+                'next: say in each "doc" what it means, which a release freezes too; '
+                f"then: overwinter schema check {kind}"
+            )
         return 0
     print_line(as_file(drafted).rstrip())
     print_words(f"this is {name}; --write writes it")
@@ -89,8 +94,9 @@ def diff(kind: str, old: int | None, new: int | None) -> int:
 @click.argument("kinds", metavar="[KIND]...", nargs=-1)
 @click.option(
     "--corpus",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder with a bundle of every released version.",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder with a bundle of every released version."
+    " Without KIND, of those kinds that it holds.",
 )
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
@@ -101,11 +107,17 @@ def check_command(kinds: tuple[str, ...], corpus: Path | None, as_json: bool) ->
 
     Exits with 1 where a rule is broken, and says what to write instead.
     """
-    if not kinds:
-        CacheArtifactFactory.discover()
-        kinds = CacheArtifactFactory.registry.claimed
     kept = corpus_of(corpus) if corpus is not None else None
-    reports = [_checked(contract, kept) for contract in map(contract_of, kinds)]
+    named = bool(kinds)
+    if not named:
+        CacheArtifactFactory.registry.discover(quiet=True)
+        kinds = CacheArtifactFactory.registry.claimed
+    # Who names no kind asks for the bundles of those that the folder is about.
+    about = {kind for kind, _, _ in kept or ()}
+    reports = [
+        _checked(contract, kept if named or contract.kind in about else None)
+        for contract in map(contract_of, kinds)
+    ]
     if as_json:
         print_json({"version": _JSON_VERSION, "kinds": reports})
     else:
@@ -137,21 +149,34 @@ def check_command(kinds: tuple[str, ...], corpus: Path | None, as_json: bool) ->
 @schema.command(name="release")
 @click.argument("kinds", metavar="KIND...", nargs=-1)
 @click.option("--name", help="Then name everything that is released so far a release.")
-@click.option("--package", default="overwinter_schema", help="Whose release --name is.")
-def release_command(kinds: tuple[str, ...], name: str | None, package: str) -> int:
+@click.option("--package", help="Whose schemas --name is about, without KIND.")
+def release_command(
+    kinds: tuple[str, ...], name: str | None, package: str | None
+) -> int:
     """Freeze every version of KIND that is not yet released, if no rule is broken."""
     if not kinds and name is None:
         raise click.UsageError("name a KIND, or give a release a --name")
+    contracts = [contract_of(kind) for kind in kinds]
+    packages = {each.schema_root for each in contracts}
+    if package is not None:
+        packages.add(package)
+    if name is not None and len(packages) != 1:
+        raise click.UsageError(
+            "--name is for one package: give its KINDs, or --package"
+        )
     lines = []
-    for contract in map(contract_of, kinds):
+    for contract in contracts:
         added = release(contract)
         lines += added
-        if not added:
+        if added:
+            print_words(
+                f"next: save a bundle of {contract.kind} and keep it, for "
+                "'overwinter schema check --corpus'"
+            )
+        else:
             print_words(f"{contract.kind}: every version is released already")
-        if contract.schema_root != package and len(kinds) == 1:
-            package = contract.schema_root
     if name is not None:
-        lines.append(name_release(package, name))
+        lines.append(name_release(packages.pop(), name))
     for line in lines:
         print_line(line.rstrip())
     return 0

@@ -98,7 +98,7 @@ def write_step(
         write: Write the file, which must not be there yet.
 
     Raises:
-        MigrationError: The schemas do not say what becomes of some values.
+        UndecidedError: The schemas do not say what becomes of some values.
         InvalidSchemaError: There is no version before the newest, or one cannot be
             read.
         StoreError: There is such a file, or it cannot be written.
@@ -167,6 +167,7 @@ def name_release(schema_root: str, name: str) -> str:
     path = source_folder(schema_root, "") / RELEASED
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     line = release_line(parse_released(text, str(path)), name)
+    parse_released(text + line, str(path))  # whole, or it is not written
     _write_released(schema_root, text + line)
     return line
 

@@ -20,6 +20,7 @@ from ..schema.model import ONE
 from ..schema.released import RELEASED, Released, parse_released
 from ..schema.rules import Violation
 from ..schema.types import (
+    EnumOf,
     Field,
     ListOf,
     MapOf,
@@ -192,13 +193,14 @@ class _Checker:
             if content is None:
                 self.add(
                     "MIGRATION_EXISTS", path, f"a step from version {new - 1}",
-                    "no file", f"run 'overwinter migrate new {contract.kind}'",
+                    "no file", f"run 'overwinter migrate new {contract.kind} --write'",
                 )  # fmt: skip
                 continue
             step = self.step(path, content, new)
             if step is not None:
                 self.steps[new - 1] = step
                 self.effect(path, step)
+                self.mapped(path, step)
                 self.losses(path, step)
 
     def step(self, path: str, content: bytes, new: int) -> Step | None:
@@ -216,7 +218,7 @@ class _Checker:
         try:
             exec(compile(source, path, "exec"), namespace)
             step = namespace["STEP"]
-        except Exception as error:  # it is a program of people's
+        except (Exception, SystemExit) as error:  # it is a program of people's
             self.add(
                 "MIGRATION_EXISTS", path, "STEP = migration(…)",
                 f"{type(error).__name__}: {error}", "mend the file",
@@ -248,6 +250,25 @@ class _Checker:
                 f"{_line(made)} after the step", _operation(made, field),
             )  # fmt: skip
 
+    def mapped(self, path: str, step: Step) -> None:
+        """Old values of a closed enum become new ones: each is tried."""
+        old, new = self.schemas[step.old - 1], self.schemas[step.new - 1]
+        for was in old.fields:
+            now = next((each for each in new.fields if each.id == was.id), None)
+            before, after = _enum_of(was), _enum_of(now)
+            if now is None or before is None or after is None or after.is_open:
+                continue
+            for value in before.values:
+                found = _converted(step, was.name, value)
+                if found is None:
+                    continue  # of whole records no single value can be tried
+                if found not in after.values:
+                    self.add(
+                        "ENUM_VALUE_NO_DELETE_UNLESS_MAPPED", f"{path}: {now.name}",
+                        f"{value!r}, which version {step.old} may hold",
+                        f"{found!r:.80}", f"make it one of {', '.join(after.values)}",
+                    )  # fmt: skip
+
     def losses(self, path: str, step: Step) -> None:
         for operation in step.operations:
             if operation.is_lossy and not operation.loss:
@@ -276,6 +297,7 @@ class _Checker:
         cls = self.contract.cls
         if cls is None:
             return
+        name = f"{cls.__module__}:{cls.__qualname__}"
         try:
             check_class(cls, self.schemas[-1])
             if not self.found:
@@ -285,7 +307,7 @@ class _Checker:
                 self.add(
                     "CLASS_MATCHES_SCHEMA", cls.__qualname__, error.file, fault,
                     "change this line of the class, or run 'overwinter schema draft "
-                    "--write' for the next version",
+                    f"{name} --write' for the next version",
                 )  # fmt: skip
 
     def corpus(self, corpus: Corpus) -> None:
@@ -356,6 +378,29 @@ def _line(field: Field | None) -> str:
         return "no such field"
     text = f"{field.name}: {field.type} (id {field.id})"
     return f"{text} = {field.default!r}" if field.has_default else text
+
+
+def _converted(step: Step, name: str, value: str) -> object:
+    """Return what a step's renames and conversions make of one value of a field."""
+    found: object = value
+    for operation in step.operations:
+        if getattr(operation, "old", None) == name:
+            up = getattr(operation, "up", None)
+            try:
+                found = up(found) if up else found
+            except Exception as error:  # it is a program of people's
+                return error
+            name = getattr(operation, "new", name)
+        elif name in operation.converts:
+            return None
+    return found
+
+
+def _enum_of(field: Field | None) -> EnumOf | None:
+    kind = field.type if field else None
+    if isinstance(kind, OptionalOf):
+        kind = kind.item
+    return kind if isinstance(kind, EnumOf) else None
 
 
 def _operation(made: Field | None, wanted: Field | None) -> str:

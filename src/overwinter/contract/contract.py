@@ -13,7 +13,7 @@ import attrs
 
 from ..artifact import CacheArtifact
 from ..bundle import Bundle
-from ..errors import KindError, NotFoundError, StoreError
+from ..errors import KindError, NotFoundError
 from ..schema.released import RELEASED
 
 __all__ = ["HEAD", "Contract", "Corpus", "corpus_of", "head_line", "step_name"]
@@ -138,14 +138,20 @@ def source_folder(package: str, kind: str) -> Path:
     Return the folder of *kind* in a package's source, which may not exist yet.
 
     Raises:
-        StoreError: The package is not there, or its files are no folder of this disk.
+        KindError: The package is not there, or its files are no folder of this disk.
     """
+    remedy = (
+        f"make the folder of {package} with an __init__.py in it, and install its "
+        "distribution for editing: pip install -e ."
+    )
     try:
         root = files(package)
     except ModuleNotFoundError as error:
-        raise StoreError(package, "find this package", str(error)) from error
+        found = f"has files in the package {package}, which is not installed"
+        raise KindError(kind or package, found, (), remedy) from error
     if not isinstance(root, Path):
-        raise StoreError(package, "write into this package", "it is no folder")
+        found = f"has files in the package {package}, which is no folder to write into"
+        raise KindError(kind or package, found, (), remedy)
     return root.joinpath(*kind.split("/")) if kind else root
 
 
@@ -156,6 +162,10 @@ def _kind_of(artifact_cls: type[CacheArtifact]) -> str:
     except NotImplementedError as error:
         remedy = "write a static method 'type' that returns its name"
         raise KindError(name, "does not name itself", (), remedy) from error
+    own = artifact_cls.schema_package == CacheArtifact.schema_package
+    if own and "/" in kind:
+        remedy = "set schema_package and migrations_package on the class"
+        raise KindError(kind, "has its schemas among overwinter's own", (), remedy)
     if not attrs.has(artifact_cls):
         found = f"has the class {name}, which is no attrs class"
         raise KindError(kind, found, (), "decorate it with attrs.frozen")

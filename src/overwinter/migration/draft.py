@@ -9,7 +9,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
-from ..errors import MigrationError
+from ..errors import UndecidedError
 from ..schema import Field, Schema
 from ..schema.compatibility import accepts
 from ..schema.types import ListOf, MapOf, OptionalOf, RecordOf, Type, UnionOf
@@ -28,7 +28,7 @@ def draft_step(old: Schema, new: Schema, *, drop: Collection[str] = ()) -> str:
             those that are new.
 
     Raises:
-        MigrationError: The difference does not say what becomes of some values; it
+        UndecidedError: The difference does not say what becomes of some values; it
             lists the operations to write.
     """
     draft = _Draft(frozenset(drop))
@@ -42,12 +42,11 @@ def draft_step(old: Schema, new: Schema, *, drop: Collection[str] = ()) -> str:
     ]
     if draft.unsaid:
         certain = f", with {', '.join(operations)} beside it" if operations else ""
-        raise MigrationError(
+        raise UndecidedError(
             new.kind,
             f"{new.kind} {old.version} -> {new.version}",
             "; ".join(draft.unsaid),
-            f"nothing to guess; write v{old.version}_to_v{new.version}.py by hand"
-            f"{certain}",
+            f"write v{old.version}_to_v{new.version}.py by hand{certain}",
         )
     names = ["migration", *draft.used]
     body = "".join(f"    {each},\n" for each in operations)

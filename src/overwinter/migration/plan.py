@@ -103,7 +103,10 @@ class Steps:
 
 @cache
 def _load(package: str, kind: str) -> dict[int, Step]:
-    folder = files(package)
+    try:
+        folder = files(package)
+    except ModuleNotFoundError:
+        return {}  # a kind of one version needs none
     for part in kind.split("/"):
         folder = folder / part
     if not folder.is_dir():
@@ -112,6 +115,10 @@ def _load(package: str, kind: str) -> dict[int, Step]:
     for file in sorted(folder.iterdir(), key=lambda each: each.name):
         if match := _FILE.fullmatch(file.name):
             name = file.name.removesuffix(".py")
-            module = import_module(".".join([package, *kind.split("/"), name]))
-            steps[int(match[1])] = module.STEP
+            try:
+                module = import_module(".".join([package, *kind.split("/"), name]))
+                steps[int(match[1])] = module.STEP
+            except Exception as error:  # it is a program of people's
+                found = f"{type(error).__name__}: {error}"
+                raise MigrationError(kind, file.name, found, "STEP") from error
     return steps

@@ -1,5 +1,5 @@
 """
-The schema files of one package: ``<kind>/v<N>.json``, and nothing else.
+The schema files of one package: ``<kind>/v<N>.json``, and what is released.
 """
 
 import hashlib
@@ -33,7 +33,12 @@ class Catalog:
 
     def __init__(self, package: str, kind: str) -> None:
         self.package, self.kind = package, kind
-        folder = files(package)
+        try:
+            folder = files(package)
+        except ModuleNotFoundError as error:
+            raise InvalidSchemaError(
+                package, "package", str(error), "schema files in it; install it"
+            ) from error
         for part in kind.split("/"):
             folder = folder / part
         self.name = f"{package}/{kind}"
@@ -113,7 +118,7 @@ def read_released(package: str) -> Released:
     file = files(package) / RELEASED
     if not file.is_file():
         return Released()
-    text = file.read_text(encoding="utf-8")
+    text = file.read_bytes().decode("utf-8", "replace")
     return parse_released(text, f"{package}/{RELEASED}")
 
 

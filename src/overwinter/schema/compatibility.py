@@ -76,6 +76,8 @@ def _is_wide_type(kind: Type) -> bool:
 
 
 def _reads(reader: Schema, written: Schema) -> bool:
+    if reader.cardinality != written.cardinality == "many":
+        return False  # it has one place for a key
     for field in reader.fields:
         found = written.field(field.name)
         if found is None or found.id != field.id:
@@ -271,7 +273,8 @@ class _Comparison:
                         "absent",
                         f"{field.type} without default",
                         f"give it a default, and write add({field.name!r}, "
-                        "default=…) in the step",
+                        "default=…) in the step; or make it from other fields with "
+                        "replace(…) or custom(…)",
                     )
                 continue
             was = before[field.id]

@@ -138,6 +138,10 @@ def _fields(cls: type, inside: tuple[type, ...]) -> tuple[Field, ...]:
 def _hints(cls: type) -> "Iterator[tuple[attrs.Attribute[Any], Any]]":
     hints = get_type_hints(cls, include_extras=True)
     for attribute in attrs.fields(cls):
+        if not attribute.init:
+            fault = f"change  {attribute.name} to a field that is given: init=False"
+            name = cls.__qualname__
+            raise DriftError(name, name, "the schema language", (fault,))
         yield attribute, hints[attribute.name]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import attrs
 
+from ..errors import DriftError
 from .compatibility import Place, walk
 from .conformance import class_fields
 from .model import Schema
@@ -51,7 +52,15 @@ def draft(
         used[()].update(so_far.reserved_ids)
     before = newest.fields if newest else ()
     own = so_far.fields if so_far else ()
-    fields = _numbered(class_fields(cls), before, own, (), used)
+    found = class_fields(cls)
+    for field in found:
+        if isinstance(field.default, bytes):
+            fault = (
+                f"change  {field.name}: {field.type} = {field.default!r}  to  "
+                f"{field.type} | None = None: a schema file is JSON, which has no bytes"
+            )
+            raise DriftError(kind, cls.__qualname__, "the schema language", (fault,))
+    fields = _numbered(found, before, own, (), used)
     ids = {field.id for field in fields}
     gone = [field for field in before if field.id not in ids]
     reserved_ids, reserved_names = {e.id for e in gone}, {e.name for e in gone}

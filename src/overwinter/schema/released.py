@@ -144,6 +144,13 @@ def parse_released(text: str, source: str) -> Released:
             releases[words[1]] = dict(newest)
         else:
             kind, version, schema, step = words[0], int(words[1]), words[2], words[3]
+            if version != newest.get(kind, 0) + 1:
+                raise InvalidSchemaError(
+                    source,
+                    where,
+                    f"RELEASED_FILE_IMMUTABLE: {kind} {version}",
+                    f"{kind} {newest.get(kind, 0) + 1}: each version once, in order",
+                )
             step_digest = None if step == _NO_STEP else step
             digests[kind, version] = Digests(schema, step_digest)
             newest[kind] = version

@@ -161,4 +161,5 @@ def same_value(found: Any, wanted: Any) -> bool:
         return found.keys() == wanted.keys() and all(
             same_value(found[name], wanted[name]) for name in found
         )
-    return bool(found == wanted)
+    # No number is itself, as a default it is.
+    return bool(found == wanted or (found != found and wanted != wanted))
