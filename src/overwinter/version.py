@@ -2,7 +2,7 @@
 
 __all__ = ["VERSION", "WRITER"]
 
-VERSION = "0.2.0"
+VERSION = "0.3.0.dev0"
 
 # As bundles name the program that began them.
 WRITER = f"overwinter {VERSION}"
