@@ -39,6 +39,7 @@ COPIED = [
     "tests/golden",
     "tests/packages",
     "tests/bundles.py",
+    "tests/example.py",
     "tests/test_contracts.py",
     "tests/test_golden.py",
     "examples/acme_plans",

@@ -5,8 +5,6 @@ A digest that somebody seals again is no proof. So nothing here asks for digests
 alone: what old bundles hold is compared with the files, and with literals.
 """
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ import attrs
 import pytest
 from acme.graphs import Graph
 from acme.plans import Plan, registered
+from example import EXAMPLE, example_class
 
 from overwinter import Bundle, CacheArtifact, CacheArtifactManager
 from overwinter.bundle import KindStamp
@@ -28,27 +27,7 @@ from overwinter.trust import Policy, SigningKey
 from overwinter.version import VERSION
 
 TESTS = Path(__file__).parent
-EXAMPLE = TESTS.parent / "examples" / "acme_plans"
 POLICY = Policy([SigningKey(bytes(range(32))).public])
-
-
-def _example() -> type[CacheArtifact]:
-    """Return the example's class; its packages go by other names than their folders."""
-    for package, folder in {
-        "acme_plans_schema": "schema",
-        "acme_plans_migrations": "migrations",
-        "acme_plans": "acme_plans",
-    }.items():
-        path = EXAMPLE / folder
-        spec = importlib.util.spec_from_file_location(
-            package, path / "__init__.py", submodule_search_locations=[str(path)]
-        )
-        assert spec is not None and spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[package] = module
-        spec.loader.exec_module(module)
-    cls: type[CacheArtifact] = module.Plan
-    return cls
 
 
 @attrs.frozen
@@ -73,7 +52,7 @@ class Shipped:
                             yield path.relative_to(TESTS.parent).as_posix(), stamp
 
 
-EXAMPLE_PLAN = Shipped(_example(), EXAMPLE / "golden")
+EXAMPLE_PLAN = Shipped(example_class(), EXAMPLE / "golden")
 ACME_PLAN = Shipped(Plan, TESTS / "packages" / "acme" / "golden")
 ACME_GRAPH = Shipped(Graph, TESTS / "packages" / "acme" / "golden")
 OURS = {cls.type(): Shipped(cls, TESTS / "golden") for cls in PACK.classes}

@@ -6,6 +6,7 @@ import attrs
 import pytest
 from acme.graphs import Graph
 from acme.plans import Plan as AcmePlan
+from example import example_class
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from interpreter import interpret
@@ -36,14 +37,16 @@ from overwinter.schema.types import (
     UnionOf,
 )
 
-KINDS = [Kind(cls) for cls in [*PACK.classes, AcmePlan, Graph]]
+KINDS = [Kind(cls) for cls in [*PACK.classes, AcmePlan, Graph, example_class()]]
 STEPS = [
     (kind, version)
     for kind in KINDS
     for version in range(1, kind.schema.version)
 ]  # fmt: skip
 EVERY_STEP = pytest.mark.parametrize(
-    ("kind", "version"), STEPS, ids=[f"{kind.name} {old}" for kind, old in STEPS]
+    ("kind", "version"),
+    STEPS,
+    ids=[f"{kind.schemas.name} {old}" for kind, old in STEPS],
 )
 
 
