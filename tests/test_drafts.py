@@ -14,6 +14,7 @@ from overwinter import (
     CacheArtifactManager,
     save,
 )
+from overwinter.cli.main import main
 from overwinter.errors import DraftError
 from overwinter.kinds import PACK
 from overwinter.schema import InvalidSchemaError
@@ -72,7 +73,7 @@ def test_a_draft_is_not_written(draft, tmp_path):
         manager.serialize()
 
 
-def test_a_draft_is_written_when_asked_for_and_says_so(draft, tmp_path):
+def test_a_draft_is_written_when_asked_for_and_says_so(draft, tmp_path, capsys):
     """In the signed statement; what is released has no word about it."""
     path = tmp_path / "a.owb"
     save(path, [_Idea("a"), PACK.classes[4]("job:0:x", b"y")], allow_drafts=True)
@@ -82,6 +83,8 @@ def test_a_draft_is_written_when_asked_for_and_says_so(draft, tmp_path):
         "acme/idea": True,
         "pgo": False,
     }
+    assert main(["inspect", str(path)]) == 0
+    assert "1 (draft)" in capsys.readouterr().out
     assert ["draft" in stamp.as_plain() for stamp in stamps] == [True, False]
     assert CacheArtifactManager.deserialize(path, strict=True)["acme/idea"]
 

@@ -82,6 +82,7 @@ def test_a_bundle_is_shown_as_json_of_a_versioned_layout(put, capsys):
                     {
                         "kind": "acme/plan",
                         "version": 1,
+                        "draft": False,
                         "environment": 0,
                         "artifacts": 2,
                         "payload_bytes": 19,
@@ -89,6 +90,7 @@ def test_a_bundle_is_shown_as_json_of_a_versioned_layout(put, capsys):
                     {
                         "kind": "acme/tile",
                         "version": 1,
+                        "draft": False,
                         "environment": None,
                         "artifacts": 2,
                         "payload_bytes": 14,

@@ -79,6 +79,7 @@ def _segment(segment: Segment) -> dict[str, Any]:
             {
                 "kind": statement.kinds[kind].kind,
                 "version": statement.kinds[kind].version,
+                "draft": statement.kinds[kind].draft,
                 "environment": environment,
                 "artifacts": rows,
                 "payload_bytes": payload_bytes,
@@ -115,7 +116,7 @@ def _print(report: dict[str, Any]) -> None:
             [
                 (
                     each["kind"],
-                    each["version"],
+                    f"{each['version']} (draft)" if each["draft"] else each["version"],
                     each["artifacts"],
                     each["payload_bytes"],
                     "any" if each["environment"] is None else f"#{each['environment']}",
