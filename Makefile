@@ -38,7 +38,7 @@ fuzz-checker: $(READY)  ## hold the checker of schemas against 100,000 random ed
 demo: $(READY)  ## run examples/warm_start.py
 	.venv/bin/python examples/warm_start.py
 
-bench: .venv/.bench  ## measure migrations beside their peers; fails below a floor
+bench: $(READY)  ## measure migrations beside their peers; fails below a floor
 	.venv/bin/python -m benchmarks.w5 $(BENCH)
 
 tamper: $(READY)  ## alter each released file every way; the tests must name each
@@ -56,10 +56,6 @@ $(READY): pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	.venv/bin/python -m pip install "$(TORCH)" numpy
 	.venv/bin/python -m pip install -e ".[torch,cli,dev]"
-	@touch $@
-
-.venv/.bench: $(READY)
-	.venv/bin/python -m pip install -e ".[bench]"
 	@touch $@
 
 .venv-%/.ready: pyproject.toml setup.py

@@ -199,7 +199,9 @@ def test_an_interrupt_leaves_nothing(put):
     name = put(old(8))
     slow = CHILD.replace(
         "with registered",
-        "import overwinter.upgrade as module, time\n"
+        "import overwinter.upgrade as module, signal, time\n"
+        # A job in the background of a shell is started to ignore it.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "def migrate(*arguments, **options):\n"
         "    print('migrating', flush=True)\n"
         "    time.sleep(60)\n"
