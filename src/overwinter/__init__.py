@@ -9,6 +9,9 @@ Loading returns: ``files`` → ``bundle`` (verified) → ``decode`` (trusted, fi
 this machine, migrated, checked) → ``populate`` (staged, then published into the
 live caches); ``load`` says so line by line.
 
+Upgrading, ``upgrade``, is loading into a new bundle instead of into caches; what a
+kind promises is held together, for who writes one, by ``contract``.
+
 For PyTorch, ``overwinter.torch`` drains and populates a live process.
 """
 

@@ -7,6 +7,7 @@ this machine does not trust or cannot read, a kind that it does not know, a reco
 that a step fails on. The plan is the same walk without a file to write to.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -194,6 +195,7 @@ class _Upgrade:
         write_all(file, [prefix])
         position, plans = len(prefix), []
         entries: list[SegmentEntry] = []
+        by_name: defaultdict[bytes, list[SegmentEntry]] = defaultdict(list)
         for entry, segment, plan, blocks in self.walk():
             plans.append(plan)
             if segment is not None and plan.action == REWRITE:
@@ -204,13 +206,14 @@ class _Upgrade:
                 digest, size = entry.digest, entry.size
                 copy_bytes(file, self.bundle.source, entry.offset, size)
             new = SegmentEntry(position, size, digest)
-            if any(_is_copy(file, each, new) for each in entries):
+            if any(_is_copy(file, each, new) for each in by_name[digest]):
                 # Two that differed by their version alone are one now. Of one name
                 # and other bytes, as with another signature or damage, both stay.
                 file.seek(position)
                 file.truncate()
                 continue
             entries.append(new)
+            by_name[digest].append(new)
             position += size
         write_all(file, [write_trailer(entries, position)])
         return UpgradePlan(self.bundle.name, tuple(plans), tuple(self.problems))
@@ -311,8 +314,8 @@ def _made(
 
 
 def _is_copy(file: IO[bytes], old: SegmentEntry, new: SegmentEntry) -> bool:
-    """Return whether two segments that were just written are the same bytes."""
-    if (old.digest, old.size) != (new.digest, new.size):
+    """Return whether two segments of one name, just written, are the same bytes."""
+    if old.size != new.size:
         return False
     return files.same_bytes(file, old.offset, new.offset, new.size)
 
@@ -327,9 +330,10 @@ def _reason(block: RecordBlock, kind: Kind) -> str:
     stamp, newest = block.kind, kind.schema.version
     if stamp.version > newest:
         return f"version {stamp.version} is later than {newest}, the newest known here"
-    if kind.schemas[stamp.version].fingerprint != stamp.fingerprint:
+    known = kind.schemas[stamp.version]
+    if known.fingerprint != stamp.fingerprint:
         return f"version {stamp.version} is not the released one"
-    if block.schema is None or block.schema.fingerprint != stamp.fingerprint:
+    if block.schema != known:
         return "the schema in the bundle is not the one that it names"
     if kind.stamp.draft:
         return f"version {newest} is a draft, for which no promise holds"

@@ -848,3 +848,35 @@ def test_what_is_converted_is_called_as_the_new_version_calls_it():
     assert checked.violations == ()
     assert "median_ns" in checked.steps[2].converts
     assert "t" not in checked.steps[2].converts
+
+
+@pytest.mark.parametrize(
+    ("up", "is_mapped"),
+    [
+        ('lambda m: "best"', True),
+        ("lambda m: m", False),
+        ('lambda m: {"best": "best"}[m]', False),
+    ],
+)
+def test_each_value_of_an_enum_that_is_gone_is_tried(up, is_mapped):
+    """A conversion that leaves it as it is maps nothing."""
+    parts = good()
+    parts.cls = None
+    for version, values in (
+        (1, ["fast", "best"]),
+        (2, ["fast", "best"]),
+        (3, ["best"]),
+    ):
+        kind = {"enum": {"values": values, "open": False}}
+        fields = parts.schemas[version]["fields"]
+        parts.schemas[version]["fields"] = [
+            {**each, "type": kind} if each["name"] == "mode" else each
+            for each in fields
+        ]
+    parts.edit(3, "each(", f'convert("mode", up={up}, loss="it"), each(')
+    parts.edit(3, "import add", "import add, convert")
+    found = [each for each in _found(parts) if each.rule.startswith("ENUM_VALUE")]
+    assert (found == []) is is_mapped
+    if not is_mapped:
+        assert "'fast', which version 2 may hold" in found[0].was
+        assert "make it one of best" in found[0].remedy

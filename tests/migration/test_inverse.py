@@ -354,6 +354,27 @@ def test_whole_records_come_without_payloads():
     assert seen == [{"key": "a", "us": 12}, {"key": "b", "us": 34}]
 
 
+def test_a_custom_step_changes_what_it_declares_and_nothing_else():
+    """Readers of the version before are told by its declaration what to leave."""
+    columns = Columns(1, {"key": ["a"], "us": pack([3]), "unknown": pack([[1]])})
+    step = migration(
+        "plan", 1, 2,
+        custom(lambda r: {"key": "z", "us": 9, "more": 1}, adds=["more"], loss="no"),
+    )  # fmt: skip
+    found = step.apply(columns)
+    assert {name: found[name] for name in found} == {
+        "key": ["a"], "us": [3], "unknown": [[1]], "more": [1],
+    }  # fmt: skip
+    assert found.encoded("unknown") == pack([[1]])
+
+
+def test_an_operation_on_the_key_is_refused():
+    """Records are sorted by it."""
+    step = migration("plan", 1, 2, convert("key", up=str.upper, down=str.lower))
+    with pytest.raises(MigrationError, match="an operation that changes the key"):
+        step.effect(_schema(1), _schema(2))
+
+
 @pytest.mark.parametrize(
     ("up", "words"),
     [

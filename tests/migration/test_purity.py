@@ -36,6 +36,8 @@ def test_there_are_steps():
         "from __future__ import annotations\nfrom collections.abc import Mapping",
         "def up(value):\n    return round(value * 1_000)",
         "UP = {'a': 1}.get",
+        "import collections.abc\nX = collections.abc.Mapping",
+        "def up(value):\n    return value.copy(), value.time, value.string",
         "",
     ],
 )
@@ -70,6 +72,13 @@ def test_what_computes_is_pure(source):
         ("print(1)", "uses print"),
         ("__import__('os')", "uses __import__"),
         ("().__class__", "reaches for __class__"),
+        ("f = (x for x in ()).gi_frame", "reaches for gi_frame"),
+        ("def up(x):\n    return up.f_builtins", "reaches for f_builtins"),
+        ("x = x._private", "reaches for _private"),
+        ("from json import codecs", "imports codecs from json"),
+        ("from operator import attrgetter", "imports attrgetter from operator"),
+        ("from collections import _sys", "imports _sys from collections"),
+        ("from math import *", "imports * from math"),
         ("def up(x):\n    global n\n    n = x", "keeps state between records"),
         ("async def up(x): ...", "waits for something"),
         ("def up(x:", "'(' was never closed"),
@@ -82,6 +91,16 @@ def test_what_reaches_outside_is_named_with_its_line(source, what):
     name, line, told = found.split(":", 2)
     assert (name, told) == ("v1_to_v2.py", f" {what}")
     assert int(line) >= number + 1
+
+
+@pytest.mark.parametrize(
+    ("module", "name"), [("json", "codecs"), ("enum", "sys"), ("typing", "sys")]
+)
+def test_a_module_behind_a_pure_one_is_seen(module, name):
+    """Also where the pure one goes by another name."""
+    words = [f"s.py:2: reaches for {name}"]
+    assert find_impurities(f"import {module}\nx = {module}.{name}", "s.py") == words
+    assert find_impurities(f"import {module} as m\nx = m.{name}", "s.py") == words
 
 
 def test_impurities_are_listed_by_line():

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import attrs
 import pytest
 from acme.plans import Plan
 
@@ -438,3 +439,10 @@ def test_a_converted_field_is_known_by_its_id():
     ]
     assert oldest_reader(schemas, {3: ["b"]}) == 4
     assert oldest_reader(schemas[:3], {}) == 2
+
+
+def test_a_reader_with_one_place_for_a_key_does_not_read_many():
+    """It would take variants for one another."""
+    one, many = _schema(1), attrs.evolve(_schema(2), cardinality="many")
+    assert oldest_reader([one, many], {}) == 2
+    assert oldest_reader([many, attrs.evolve(one, version=2)], {}) == 1

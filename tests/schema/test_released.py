@@ -113,6 +113,17 @@ def test_no_version_is_left_out():
         version_line(_parsed(_text()), "plan", 4, b"other", b"step")
 
 
+def test_a_sealed_list_without_a_version_is_refused():
+    """Who seals it again must not leave one out."""
+    text = version_line(Released(), "plan", 1, b"one", None)
+    seal = _sha(
+        f"{'0' * 64} {text.rpartition(' ')[0].replace('plan 1', 'plan 2')}".encode()
+    )
+    line = f"{text.rpartition(' ')[0].replace('plan 1', 'plan 2')} {seal}\n"
+    with pytest.raises(InvalidSchemaError, match=r"plan 2, expected plan 1: each"):
+        _parsed(line)
+
+
 @pytest.mark.parametrize("name", ["1.0", "", "two words"])
 def test_a_release_has_a_name_of_its_own(name):
     """Two of one name would hold different versions."""
