@@ -416,6 +416,70 @@ def test_a_drop_goes_back_to_the_default():
     assert back.apply(Columns(2, {"key": ["a", "b"]}))["us"] == [7, 7]
 
 
+@pytest.mark.parametrize(
+    ("operations", "before", "after", "values"),
+    [
+        (
+            [rename("us", "t"), drop("t", loss="the time")],
+            [(2, "us", "i64", 7)],
+            [],
+            {"us": [7, 7]},
+        ),
+        (
+            [drop("b", loss="b"), rename("a", "b"), drop("b", loss="a")],
+            [(2, "a", "i64", 1), (3, "b", "i64", 2)],
+            [],
+            {"a": [1, 1], "b": [2, 2]},
+        ),
+        (
+            [rename("s", "t"), each("t", drop("us", loss="the time"))],
+            [(2, "s", {"record": [{**OLD, "default": 7}]}, ...)],
+            [(2, "t", {"record": []}, ...)],
+            {"s": [{"us": 7}, {"us": 7}]},
+        ),
+        (
+            [rename("us", "t"), convert("t", up=str, down=int)],
+            [(2, "us", "i64", ...)],
+            [(2, "t", "str", ...)],
+            {"us": [1, 2]},
+        ),
+        (
+            [convert("us", up=str, down=int), rename("us", "t")],
+            [(2, "us", "i64", ...)],
+            [(2, "t", "str", ...)],
+            {"us": [1, 2]},
+        ),
+    ],
+    ids=["drop", "two of a name", "each", "convert behind", "convert before"],
+)
+def test_a_field_is_found_behind_its_rename(operations, before, after, values):
+    """In one step, there and back: its type and default are known by its old name."""
+    step = migration("plan", 1, 2, *operations)
+    old, new = _schema(1, *before), _schema(2, *after)
+    assert step.effect(old, new) == {field.name: field for field in new.fields}
+    columns = Columns(2, {"key": ["a", "b"], **values})
+    back = step.inverse(old)
+    assert dict(back.apply(step.apply(columns))) == dict(columns)
+    assert back.effect(new, old) == {field.name: field for field in old.fields}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        add("new", default=0),
+        replace("us", "new", up=str, down=int),
+        custom(_swap, down=_swap, removes=["us"], adds=["new"]),
+    ],
+    ids=["add", "replace", "custom"],
+)
+def test_what_a_step_makes_and_drops_has_no_way_back(made):
+    """The old version has no default for it, whatever else had its name."""
+    before = _schema(1, US, (3, "new", "i64", 7))
+    step = migration("plan", 1, 2, drop("new", loss="n"), made, drop("new", loss="n"))
+    with pytest.raises(MigrationError, match="no way back from drop"):
+        step.inverse(before)
+
+
 def test_a_step_tells_what_it_loses_and_what_it_makes():
     """For who decides whether to upgrade."""
     step = migration(

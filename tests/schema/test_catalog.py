@@ -152,3 +152,14 @@ def test_the_errors_of_a_file_name_the_file(package):
     words = r"^shelf/acme/plan/v1\.json: fields\[1\]\.type"
     with pytest.raises(InvalidSchemaError, match=words):
         _ = Catalog("shelf", "acme/plan").newest
+
+
+@pytest.mark.parametrize(
+    "type_", [{"list": "payload"}, {"optional": {"map": "payload"}}]
+)
+def test_a_payload_is_a_field_and_nothing_inside_one(package, type_):
+    """Inside a list it would be bytes like others, and not stored apart."""
+    package("v1.json", _schema(1, type=type_))
+    words = r"v1\.json: size\.type: found .*payload.*, expected payload or optional"
+    with pytest.raises(InvalidSchemaError, match=words):
+        _ = Catalog("shelf", "acme/plan").newest

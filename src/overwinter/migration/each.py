@@ -6,14 +6,14 @@ one pass over all of them, as it is for the fields of the kind.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 
 from ..codec import Columns
 from ..schema import Field
 from ..schema.types import ListOf, MapOf, OptionalOf, RecordOf, Type, UnionOf
-from .operations import Changed, Fields, Operation, Record, Shown, effect_of
+from .operations import Changed, Fields, Operation, Record, Shown, effect_of, inverse_of
 
 __all__ = ["each"]
 
@@ -47,7 +47,7 @@ class _Each(Shown):
     operations: tuple[Operation, ...]
     keyed: bool
     where: tuple[str, str] | None
-    introduces: frozenset[str] = frozenset()
+    introduces: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def records(self) -> str:
@@ -104,9 +104,9 @@ class _Each(Shown):
         fields[self.name] = attrs.evolve(field, type=kind)
 
     def inverse(self, before: Mapping[str, Field]) -> Operation | None:
-        record = self._record_in(before[self.name].type)
-        inner = {each.name: each for each in record.fields}
-        back = [operation.inverse(inner) for operation in reversed(self.operations)]
+        field = before.get(self.name)
+        inner = self._record_in(field.type).fields if field else ()
+        back = inverse_of(self.operations, inner)
         if any(operation is None for operation in back):
             return None
         operations = tuple(each for each in back if each is not None)

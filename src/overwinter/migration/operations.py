@@ -9,7 +9,7 @@ proved without any data. What an operation loses, it says.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import attrs
 
@@ -25,6 +25,7 @@ __all__ = [
     "custom",
     "drop",
     "effect_of",
+    "inverse_of",
     "name_after",
     "rename",
     "replace",
@@ -69,7 +70,7 @@ class Operation(Protocol):
         ...
 
     def inverse(self, before: Mapping[str, Field]) -> "Operation | None":
-        """Return what goes back, where there is such a thing."""
+        """Return what goes back, if there is; *before* as far as it is known."""
         ...
 
 
@@ -96,8 +97,8 @@ class _Rename(Shown):
     new: str
     loss = ""
     is_lossy = False
-    converts: frozenset[str] = frozenset()
-    introduces: frozenset[str] = frozenset()
+    converts: ClassVar[frozenset[str]] = frozenset()
+    introduces: ClassVar[frozenset[str]] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         changed[self.new] = changed.pop(self.old)
@@ -117,7 +118,7 @@ class _Add(Shown):
     default: Any
     loss = ""
     is_lossy = False
-    converts: frozenset[str] = frozenset()
+    converts: ClassVar[frozenset[str]] = frozenset()
 
     @property
     def introduces(self) -> frozenset[str]:
@@ -144,8 +145,8 @@ class _Drop(Shown):
     name: str
     loss: str
     is_lossy = True
-    converts: frozenset[str] = frozenset()
-    introduces: frozenset[str] = frozenset()
+    converts: ClassVar[frozenset[str]] = frozenset()
+    introduces: ClassVar[frozenset[str]] = frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
         del changed[self.name]
@@ -154,8 +155,10 @@ class _Drop(Shown):
         del fields[self.name]
 
     def inverse(self, before: Mapping[str, Field]) -> Operation | None:
-        field = before[self.name]
-        return _Add(self.name, field.default) if field.has_default else None
+        field = before.get(self.name)
+        if field is None or not field.has_default:
+            return None
+        return _Add(self.name, field.default)
 
 
 @attrs.frozen
@@ -296,7 +299,7 @@ def effect_of(
             raise ValueError(f"a second each(…) of {records}: write one with them all")
         if records is not None:
             inside.add(records)
-        operation.effect(fields, _Before(new, operations[index + 1 :]))
+        operation.effect(fields, _before(operations[index + 1 :], new))
         for name in operation.introduces:
             was = old.get(fields[name].id)
             if was is not None:
@@ -304,18 +307,20 @@ def effect_of(
     return fields
 
 
-class _Before(dict[str, Field]):
-    """Fields of the new version, under the names that they have before *later*."""
+def _before(later: Sequence[Operation], after: Fields) -> Fields:
+    """Return the fields *after*, under the names that they have before *later*."""
+    for operation in reversed(later):
+        if isinstance(operation, _Rename):
+            after = _renamed(after, operation.new, operation.old)
+    return after
 
-    def __init__(self, after: Fields, later: Sequence[Operation]) -> None:
-        super().__init__(after)
-        self._later = later
 
-    def __missing__(self, name: str) -> Field:
-        final = name_after(self._later, name)
-        if final not in self:
-            raise KeyError(name)
-        return attrs.evolve(self[final], name=name)
+def _renamed(fields: Fields, old: str, new: str) -> Fields:
+    """Return *fields* with one of them renamed; who had the name *new* is gone."""
+    others = {name: fields[name] for name in fields if name not in (old, new)}
+    if old not in fields:
+        return others
+    return {**others, new: attrs.evolve(fields[old], name=new)}
 
 
 def name_after(operations: Iterable[Operation], name: str) -> str:
@@ -324,6 +329,28 @@ def name_after(operations: Iterable[Operation], name: str) -> str:
         if isinstance(operation, _Rename) and operation.old == name:
             name = operation.new
     return name
+
+
+def inverse_of(
+    operations: Iterable[Operation], before: Iterable[Field]
+) -> tuple[Operation | None, ...]:
+    """
+    Return what goes back from *operations*, the last first.
+
+    Args:
+        operations: In order.
+        before: Fields of the old version.
+    """
+    known = {field.name: field for field in before}
+    back = []
+    for operation in operations:
+        back.append(operation.inverse(known))
+        # What is made here is of the new version: its old default says nothing.
+        made = operation.converts | operation.introduces
+        known = {name: known[name] for name in known if name not in made}
+        if isinstance(operation, _Rename):
+            known = _renamed(known, operation.old, operation.new)
+    return tuple(reversed(back))
 
 
 def rename(old: str, new: str) -> Operation:

@@ -7,7 +7,7 @@ import attrs
 from ..codec import Columns
 from ..errors import MigrationError
 from ..schema import Field, Schema
-from .operations import Operation, effect_of, name_after
+from .operations import Operation, effect_of, inverse_of, name_after
 
 __all__ = ["Step", "migration"]
 
@@ -103,10 +103,9 @@ class Step:
         Raises:
             MigrationError: An operation of this step cannot go back.
         """
-        fields = {field.name: field for field in before.fields}
         back = []
-        for operation in reversed(self.operations):
-            inverse = operation.inverse(fields)
+        found = inverse_of(self.operations, before.fields)
+        for operation, inverse in zip(reversed(self.operations), found, strict=True):
             if inverse is None:
                 raise MigrationError(
                     self.kind,

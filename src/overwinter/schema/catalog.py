@@ -11,6 +11,7 @@ from importlib.resources import files
 from .compatibility import walk
 from .model import InvalidSchemaError, Schema, read_schema
 from .released import RELEASED, Released, parse_released
+from .types import ListOf, MapOf, OptionalOf, Scalar, Type
 from .validation import fits
 
 __all__ = ["Catalog", "parse_schema", "read_released"]
@@ -146,8 +147,18 @@ def parse_schema(content: bytes, kind: str, version: int, name: str) -> Schema:
         found = f"{schema.kind} version {schema.version}"
         raise InvalidSchemaError(name, "kind, version", found, "those of its path")
     for _, path, field in walk(schema):
+        if not field.is_payload and _holds_payload(field.type):
+            where = f"{path.partition('.')[2]}.type"
+            expected = "payload or optional payload: only those are stored apart"
+            raise InvalidSchemaError(name, where, str(field.type), expected)
         if field.has_default and not fits(field.type, field.default):
             where = f"{path.partition('.')[2]}.default"
             expected = f"a value of {field.type}"
             raise InvalidSchemaError(name, where, repr(field.default), expected)
     return schema
+
+
+def _holds_payload(kind: Type) -> bool:
+    while isinstance(kind, ListOf | MapOf | OptionalOf):
+        kind = kind.item
+    return kind == Scalar("payload")
