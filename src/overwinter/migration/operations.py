@@ -183,12 +183,14 @@ class _Replace(Shown):
         return self.converts if self.old != self.new else frozenset()
 
     def apply(self, columns: Columns, changed: Changed) -> None:
-        column = columns.decoded(self.old, changed.pop(self.old))
+        held = changed.pop(self.old)
+        column = columns.decoded(self.old, held)
+        # What was decoded here is nobody else's, and scalars cannot be changed.
+        if type(held) is not bytes and not _NESTED.isdisjoint(map(type, column)):
+            column = own(column)
         with _told():
             up = self.up
-            changed[self.new] = [
-                None if each is None else up(own(each)) for each in column
-            ]
+            changed[self.new] = [None if each is None else up(each) for each in column]
 
     def effect(self, fields: Fields, after: Mapping[str, Field]) -> None:
         before, field = fields.pop(self.old), after[self.new]
@@ -424,6 +426,9 @@ def custom(
 
 def _holds_null(kind: Type) -> bool:
     return isinstance(kind, OptionalOf) or kind in (Scalar("null"), Scalar("opaque"))
+
+
+_NESTED = frozenset([list, dict])
 
 
 def own(value: Any) -> Any:
