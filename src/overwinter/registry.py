@@ -82,7 +82,7 @@ class Registry:
         self._claims: dict[str, list[Claim]] = {}
         self._failed: list[str] = []
         self._is_discovered = False
-        # Held while packs are imported, and never with the other: an import in
+        # Held while packs are imported, when the other must be free: an import in
         # another thread may wait for that one to register its class.
         self._discovering = threading.RLock()
         self._collecting = threading.local()

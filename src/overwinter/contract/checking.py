@@ -345,15 +345,6 @@ def _astray(
                 yield from _astray(mine.fields, other.fields, inside)
 
 
-def _leads_to(made: Field, wanted: Field) -> bool:
-    # What takes every old value as it is needs no operation.
-    return (
-        made.id == wanted.id
-        and accepts(wanted.type, made.type)
-        and _keeps_default(made, wanted)
-    )
-
-
 def _keeps_default(made: Field, wanted: Field) -> bool:
     # A field that had none may get one: each old record has a value for it.
     return not made.has_default or same_value(made.default, wanted.default)

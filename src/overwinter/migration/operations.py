@@ -8,7 +8,6 @@ proved without any data. What an operation loses, it says.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import deepcopy
 from typing import Any, ClassVar, Protocol
 
 import attrs
@@ -128,7 +127,7 @@ class _Add(Shown):
         default = self.default
         if isinstance(default, list | dict):
             # Each record its own: a later step may change one in place.
-            changed[self.name] = [deepcopy(default) for _ in range(columns.rows)]
+            changed[self.name] = [own(default) for _ in range(columns.rows)]
         else:
             changed[self.name] = Repeated(default, columns.rows)
 
