@@ -632,7 +632,7 @@ def test_of_two_segments_of_one_name_both_stay_unless_they_are_equal(tmp_path):
 @pytest.mark.parametrize("what", ["no payload column", "a table of no such block"])
 def test_a_block_that_is_signed_and_wrong_stays(what, tmp_path, monkeypatch):
     """Only errors of our own leave the library, also on what we trust."""
-    from overwinter.bundle import writer
+    from overwinter.bundle import segment_writer as writer
 
     original = writer.write_record_block
 

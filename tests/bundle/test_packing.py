@@ -14,7 +14,7 @@ from bundles import (
 )
 
 from overwinter.bundle import Bundle
-from overwinter.bundle.packing import PAYLOAD_BLOCK
+from overwinter.bundle.packing import PIECE, pack_size
 
 MIB = 2**20
 PAIR = stamp_of("acme/pair", {"one": PAYLOAD, "two": OPTIONAL_PAYLOAD})
@@ -43,11 +43,11 @@ def contents(data, name="content"):
 @pytest.mark.parametrize(
     ("size", "blocks"),
     [
-        (PAYLOAD_BLOCK - 1, [PAYLOAD_BLOCK - 1]),
-        (PAYLOAD_BLOCK, [PAYLOAD_BLOCK]),
-        (PAYLOAD_BLOCK + 1, [PAYLOAD_BLOCK, 1]),
-        (2 * PAYLOAD_BLOCK, [PAYLOAD_BLOCK] * 2),
-        (10 * MIB + 3, [PAYLOAD_BLOCK, PAYLOAD_BLOCK, 2 * MIB + 3]),
+        (PIECE - 1, [PIECE - 1]),
+        (PIECE, [PIECE]),
+        (PIECE + 1, [PIECE, 1]),
+        (2 * PIECE, [PIECE] * 2),
+        (10 * MIB + 3, [PIECE, PIECE, 2 * MIB + 3]),
     ],
 )
 def test_a_large_payload_is_cut_in_pieces(size, blocks):
@@ -68,12 +68,18 @@ def test_a_large_payload_lies_alone():
     assert {key: len(each) for key, each in contents(data).items()} == sizes
 
 
-def test_small_payloads_fill_a_block_and_no_more():
+@pytest.mark.parametrize(("level", "together"), [(0, 64 * 1024), (3, 4 * MIB)])
+def test_small_payloads_fill_a_block_and_no_more(level, together):
     """A block is closed before the payload that would overfill it."""
-    data = built(plans(*((str(n), bytes([n]) * (3 * MIB // 2)) for n in range(5))))
+    contents_by_key = {str(n): bytes([n]) * (3 * together // 8) for n in range(5)}
+    data = built(plans(*contents_by_key.items()), level=level)
+    (block,) = Bundle(data).segments[0].blocks
 
-    assert payload_blocks(data) == [3 * MIB, 3 * MIB, 3 * MIB // 2]
-    assert contents(data) == {str(n): bytes([n]) * (3 * MIB // 2) for n in range(5)}
+    assert pack_size(level) == together
+    assert block.read_columns()[1].sizes == tuple(
+        together * eighths // 8 for eighths in (6, 6, 3)
+    )
+    assert contents(data) == contents_by_key
 
 
 def test_equal_payloads_are_stored_once():

@@ -26,9 +26,9 @@ from bundles import (
 )
 
 from overwinter import CacheArtifactFactory, limits
-from overwinter.bundle import Bundle, verify, writer
+from overwinter.bundle import Bundle, segment_writer, verify, writer
 from overwinter.bundle.identity import record_digest
-from overwinter.bundle.packing import PAYLOAD_BLOCK
+from overwinter.bundle.packing import PIECE
 from overwinter.encode import encode
 from overwinter.errors import WrongShapeError
 
@@ -161,7 +161,7 @@ def test_record_blocks_are_written_in_runs(monkeypatch):
     monkeypatch.setattr(writer, "BLOCK_ROWS", 3)
     rows = [(f"{number:02d}", b"%d" % number) for number in range(20)]
     whole = built(plans(*rows))
-    monkeypatch.setattr(writer, "RECORD_RUN", 300)
+    monkeypatch.setattr(segment_writer, "RECORD_RUN", 300)
     data = built(plans(*rows))
     places = [
         [each.offset for each in Bundle(each_data).segments[0].placements]
@@ -180,7 +180,7 @@ def test_what_is_written_is_within_what_is_read():
     assert writer.RECORD_FIELDS + room_for_references < limits.MAX_RECORD_BLOCK
     assert writer.BLOCK_ROWS <= limits.MAX_BLOCK_ROWS
     assert writer.BLOCK_PAYLOADS <= limits.MAX_PAYLOADS
-    assert PAYLOAD_BLOCK <= limits.MAX_BLOCK
+    assert PIECE <= limits.MAX_BLOCK
 
 
 @pytest.mark.parametrize("limit", ["RECORD_FIELDS", "MAX_PAYLOADS"])

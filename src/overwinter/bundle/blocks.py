@@ -28,12 +28,15 @@ __all__ = [
     "LAYOUT_ENTRY",
     "STORED",
     "ZSTD",
+    "Buffer",
     "PayloadTable",
     "Placement",
+    "Sealed",
     "compress",
     "digest_of",
     "read_block",
     "read_record_block",
+    "seal",
     "write_record_block",
 ]
 
@@ -73,7 +76,35 @@ class Placement:
 # --- stored blocks ----------------------------------------------------------
 
 
-def compress(data: bytes, level: int) -> tuple[bytes, int]:
+Buffer = bytes | memoryview
+
+# Digest of a block, the pieces that are stored, and their codec.
+Sealed = tuple[bytes, Sequence[Buffer], int]
+
+
+def seal(blocks: Sequence[Sequence[Buffer]], level: int) -> list[Sealed]:
+    """
+    Return *blocks*, each in pieces, as they are stored: hashed, and compressed.
+
+    Args:
+        blocks: The pieces of each block.
+        level: zstd level; 0 stores the pieces as they are, where they lie.
+    """
+    sealed: list[Sealed] = []
+    for pieces in blocks:
+        if level:
+            data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            stored, codec = compress(data, level)
+            sealed.append((digest_of(data), [stored], codec))
+            continue
+        digest = hashlib.sha256()
+        for piece in pieces:
+            digest.update(piece)
+        sealed.append((digest.digest(), pieces, STORED))
+    return sealed
+
+
+def compress(data: Buffer, level: int) -> tuple[Buffer, int]:
     """Return *data* as it is stored, and the codec; level 0 stores it as it is."""
     if level:
         compressed = zstd.compress(data, level)

@@ -1,21 +1,43 @@
 """
 Packing: payloads into blocks, and the references by which records find them.
 
-Layout: ``schema/FORMAT.md``, "Payload block" and "Record block".
+`unpacking` is the inverse. Layout: ``schema/FORMAT.md``, "Payload block" and
+"Record block".
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate, chain
 
 import attrs
 
 from ..codec import pack
-from .blocks import PayloadTable, Placement, digest_of
+from .blocks import digest_of
 
-__all__ = ["PAYLOAD_BLOCK", "PayloadPacker"]
+__all__ = ["PIECE", "Packed", "PayloadPacker", "pack_size"]
 
-# One block of payloads: large enough that similar artifacts compress together
-# (21 times, against 7 one by one), small enough to read for the sake of one.
-PAYLOAD_BLOCK = 4 * 2**20
+# A large payload is cut into pieces, which are verified one by one.
+PIECE = 4 * 2**20
+# Small payloads share a block. One that is compressed is as large as a piece, since
+# similar artifacts compress together (libraries of real kernels 12.4 times in
+# blocks of 4 MiB, 5.3 in blocks of 256 KiB, 3.0 one by one). One that is stored
+# gains nothing by its size, and who reads one payload hashes the whole block.
+_STORED_TOGETHER = 64 * 2**10
+
+# From this size on payloads are compared by their ends first: hashing every byte of
+# 400 MB takes as long as writing it.
+_LARGE = 4096
+# Of payloads smaller than this so many are remembered: the memory for all of a
+# million would be more than storing those again that come back.
+_SMALL = 256
+_SMALL_KNOWN = 2**14
+
+Piece = bytes | memoryview
+Payload = bytes | None
+
+
+def pack_size(level: int) -> int:
+    """Return up to how many bytes of payloads share a block, by zstd level."""
+    return PIECE if level else _STORED_TOGETHER
 
 
 @attrs.frozen
@@ -26,105 +48,152 @@ class _Spot:
     offset: int
 
 
+class _Large:
+    """A large payload as a key of a dict: hashed by its ends, compared whole."""
+
+    __slots__ = ("payload",)
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+
+    def __hash__(self) -> int:
+        return hash((len(self.payload), self.payload[:64], self.payload[-64:]))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Large) and self.payload == other.payload
+
+    def __len__(self) -> int:
+        return len(self.payload)
+
+
+_Key = bytes | _Large
+
+
+@attrs.frozen
+class Packed:
+    """
+    The payloads of one record block.
+
+    Args:
+        blocks: The payload blocks that it uses, by number.
+        references: Of each payload column the offsets and sizes, encoded.
+        payload_size: Bytes of the payloads, each row counted.
+    """
+
+    blocks: tuple[int, ...]
+    references: dict[str, bytes]
+    payload_size: int
+
+
 class PayloadPacker:
     """
     Packs the payloads of one segment into blocks; equal ones are stored once.
 
     Args:
-        store: Takes the bytes of a block and says where it put them.
-
-    Attributes:
-        placements: Where the blocks lie, by number.
+        store: Takes the pieces of the next block; blocks are numbered from 0.
+        together: Up to how many bytes share a block.
+        by_digest: Remember payloads by their digests: for a caller who does not
+            hold all of them anyway.
     """
 
-    def __init__(self, store: Callable[[bytes], Placement]) -> None:
-        self._store = store
-        self.placements: list[Placement] = []
+    def __init__(
+        self,
+        store: Callable[[Sequence[Piece]], None],
+        *,
+        together: int,
+        by_digest: bool = False,
+    ) -> None:
+        self._store, self._together, self._by_digest = store, together, by_digest
         self._sizes: list[int] = []
-        self._digests: list[bytes] = []
-        # Equal payloads meet in one bucket; only there are they compared whole.
-        self._known: dict[tuple[int, bytes, bytes], list[tuple[bytes, _Spot]]] = {}
-        self._open: list[bytes] = []
-        self._open_size = 0
+        self._known: dict[_Key, _Spot] = {}
+        self._small_known = 0
 
-    def write(
-        self, columns: Mapping[str, list[bytes | None]]
-    ) -> tuple[PayloadTable, dict[str, bytes], int]:
-        """Return table, reference columns and size of one record block's payloads."""
-        spots: dict[str, list[_Spot | None]] = {}
-        for name, column in columns.items():
-            spots[name] = [
-                None if each is None else self._place(each) for each in column
-            ]
-        self._close()
-
-        numbers = list(
-            dict.fromkeys(
-                number
-                for column in spots.values()
-                for spot in column
-                if spot is not None
-                for number in spot.blocks
-            )
-        )
-        starts, total = {}, 0
-        for number in numbers:
-            starts[number] = total
-            total += self._sizes[number]
+    def pack(self, columns: Mapping[str, Sequence[Payload]]) -> Packed:
+        """Store the payloads of one record block; return how it finds them."""
+        keys = {name: _keys(column) for name, column in columns.items()}
+        every = chain.from_iterable(keys.values())
+        distinct = dict.fromkeys(key for key in every if key)
+        known = {
+            key: spot
+            for key in distinct
+            if (spot := self._known.get(self._name(key))) is not None
+        }
+        new = [key for key in distinct if key not in known]
+        begin = len(self._sizes)
+        offsets = dict(zip(new, self._add(new), strict=True))
+        blocks = dict.fromkeys(range(begin, len(self._sizes)))
+        # Behind its own blocks those of record blocks before this one.
+        end = sum(self._sizes[begin:])
+        starts: dict[int, int] = {}
+        for key, spot in known.items():
+            for number in spot.blocks:
+                if number not in starts:
+                    starts[number], end = end, end + self._sizes[number]
+            offsets[key] = starts[spot.blocks[0]] + spot.offset
         references, payload_size = {}, 0
         for name, column in columns.items():
             sizes = [None if each is None else len(each) for each in column]
-            offsets = [
-                None
-                if spot is None
-                else starts[spot.blocks[0]] + spot.offset
-                if spot.blocks
-                else 0
-                for spot in spots[name]
+            places = [
+                offsets[key] if key else None if key is None else 0
+                for key in keys[name]
             ]
-            references[name] = pack({"offset": offsets, "size": sizes})
-            payload_size += sum(size for size in sizes if size)
-        table = PayloadTable(
-            tuple(numbers),
-            tuple(self._sizes[number] for number in numbers),
-            tuple(self._digests[number] for number in numbers),
-        )
-        return table, references, payload_size
+            references[name] = pack({"offset": places, "size": sizes})
+            payload_size += sum(filter(None, sizes))
+        return Packed((*blocks, *starts), references, payload_size)
 
-    def _place(self, payload: bytes) -> _Spot:
-        if not payload:
-            return _Spot((), 0)
-        bucket = self._known.setdefault((len(payload), payload[:32], payload[-32:]), [])
-        for other, spot in bucket:
-            if other == payload:
-                return spot
-        spot = self._add(payload)
-        bucket.append((payload, spot))
-        return spot
+    def _add(self, payloads: Sequence[_Key]) -> Iterable[int]:
+        """Store *payloads*; return where each begins in their concatenation."""
+        begin = size = 0
+        for at, payload in enumerate(payloads):
+            length = len(payload)
+            if size and size + length > self._together:
+                self._close(payloads[begin:at])
+                begin, size = at, 0
+            size += length
+            if length > self._together:
+                # It lies alone, so that who reads it reads nothing else.
+                self._cut(payload)
+                begin, size = at + 1, 0
+        self._close(payloads[begin:])
+        return accumulate(map(len, payloads[:-1]), initial=0) if payloads else ()
 
-    def _add(self, payload: bytes) -> _Spot:
-        if len(payload) > PAYLOAD_BLOCK:
-            # A large payload lies alone, in pieces that are verified one by one.
-            self._close()
-            pieces = [
-                payload[at : at + PAYLOAD_BLOCK]
-                for at in range(0, len(payload), PAYLOAD_BLOCK)
-            ]
-            return _Spot(tuple(self._write_block(piece) for piece in pieces), 0)
-        if self._open_size + len(payload) > PAYLOAD_BLOCK:
-            self._close()
-        spot = _Spot((len(self.placements),), self._open_size)
-        self._open.append(payload)
-        self._open_size += len(payload)
-        return spot
+    def _close(self, payloads: Sequence[_Key]) -> None:
+        """Store *payloads* as one block."""
+        if not payloads:
+            return
+        number, offset = len(self._sizes), 0
+        for payload in payloads:
+            self._remember(payload, (number,), offset)
+            offset += len(payload)
+        self._sizes.append(offset)
+        self._store([_bytes(each) for each in payloads])
 
-    def _close(self) -> None:
-        if self._open:
-            self._write_block(b"".join(self._open))
-        self._open, self._open_size = [], 0
+    def _cut(self, payload: _Key) -> None:
+        """Store one large payload, in pieces."""
+        whole, first = memoryview(_bytes(payload)), len(self._sizes)
+        for at in range(0, len(whole), PIECE):
+            piece = whole[at : at + PIECE]
+            self._sizes.append(len(piece))
+            self._store([piece])
+        self._remember(payload, tuple(range(first, len(self._sizes))), 0)
 
-    def _write_block(self, data: bytes) -> int:
-        self._sizes.append(len(data))
-        self._digests.append(digest_of(data))
-        self.placements.append(self._store(data))
-        return len(self.placements) - 1
+    def _remember(self, payload: _Key, blocks: tuple[int, ...], offset: int) -> None:
+        if len(payload) < _SMALL:
+            if self._small_known == _SMALL_KNOWN:
+                return
+            self._small_known += 1
+        self._known[self._name(payload)] = _Spot(blocks, offset)
+
+    def _name(self, payload: _Key) -> _Key:
+        return digest_of(_bytes(payload)) if self._by_digest else payload
+
+
+def _keys(column: Sequence[Payload]) -> Sequence[_Key | None]:
+    """Return what tells the payloads of a column apart, row by row."""
+    if max(map(len, filter(None, column)), default=0) < _LARGE:
+        return column
+    return [_Large(each) if each and len(each) >= _LARGE else each for each in column]
+
+
+def _bytes(key: _Key) -> bytes:
+    return key.payload if isinstance(key, _Large) else key

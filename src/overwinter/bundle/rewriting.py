@@ -17,15 +17,10 @@ from ..codec import Columns, Payloads, Reference, UnreadPayloadError, pack
 from ..errors import BlockDamagedError, DamagedError, FormatError, WrongShapeError
 from ..files import Source, write_all
 from ..trust import SigningKey
-from .blocks import (
-    PayloadTable,
-    Placement,
-    compress,
-    digest_of,
-    write_record_block,
-)
+from .blocks import PayloadTable, Placement, seal, write_record_block
 from .reader import RecordBlock, Segment
-from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
+from .segment import Foot, KindStamp
+from .segment_writer import Written, write_end
 from .unpacking import check_spans, read_spans
 from .writer import RECORD_FIELDS
 
@@ -204,10 +199,9 @@ class _Rewriter:
     def __init__(self, file: IO[bytes], segment: Segment, level: int) -> None:
         self.file, self.segment, self.level = file, segment, level
         self.position = 0
-        self.written: list[tuple[KindStamp, BlockStamp, Placement]] = []
+        self.written: list[Written] = []
 
     def write(self, blocks: Sequence[Kept | Made], key: SigningKey | None) -> Foot:
-        segment = self.segment
         numbers = self.numbers(blocks)
         for block in blocks:
             if isinstance(block, Kept):
@@ -224,7 +218,7 @@ class _Rewriter:
                     block.payload_size,
                 )
         payloads = [self.carry(self.record_blocks + number) for number in numbers]
-        return self.finish(payloads, segment.statement, key)
+        return write_end(self.file, self.position, self.written, payloads, key)
 
     @property
     def record_blocks(self) -> int:
@@ -251,7 +245,18 @@ class _Rewriter:
     def keep(self, block: RecordBlock, numbers: Mapping[int, int]) -> None:
         stamp = block.stamp
         if all(old == new for old, new in numbers.items()):
-            self.written.append((block.kind, stamp, self.carry(block.number)))
+            self.written.append(
+                Written(
+                    block.kind,
+                    block.environment,
+                    stamp.first,
+                    stamp.rows,
+                    stamp.size,
+                    stamp.digest,
+                    stamp.payload_size,
+                    self.carry(block.number),
+                )
+            )
             return
         # Payload blocks before its own are gone: only its table is written again.
         columns, table = block.read_columns()
@@ -283,54 +288,23 @@ class _Rewriter:
         data: bytes,
         payload_size: int,
     ) -> None:
-        stored, codec = compress(data, self.level)
-        placement = Placement(self.position, len(stored), codec)
-        self.position += write_all(self.file, [stored])
-        stamp = BlockStamp(
-            kind=0,
-            environment=environment,
-            first=first,
-            rows=rows,
-            size=len(data),
-            digest=digest_of(data),
-            payload_size=payload_size,
+        ((digest, stored, codec),) = seal([[data]], self.level)
+        size = sum(map(len, stored))
+        placement = Placement(self.position, size, codec)
+        self.position += write_all(self.file, stored)
+        environments = self.segment.statement.environments
+        self.written.append(
+            Written(
+                kind,
+                None if environment is None else environments[environment],
+                first,
+                rows,
+                len(data),
+                digest,
+                payload_size,
+                placement,
+            )
         )
-        self.written.append((kind, stamp, placement))
-
-    def finish(
-        self, payloads: list[Placement], old: Statement, key: SigningKey | None
-    ) -> Foot:
-        kinds: list[KindStamp] = []
-        for kind, _, _ in sorted(self.written, key=_kind_order):
-            if not any(_is_same(kind, known) for known in kinds):
-                kinds.append(kind)
-        numbered = []
-        for kind, stamp, placement in self.written:
-            number = next(n for n, known in enumerate(kinds) if _is_same(kind, known))
-            numbered.append((attrs.evolve(stamp, kind=number), placement))
-        numbered.sort(key=_block_order)
-        placements = [*(placement for _, placement in numbered), *payloads]
-        blocks = tuple(stamp for stamp, _ in numbered)
-        statement = Statement(tuple(kinds), old.environments, blocks, len(payloads))
-        return write_words(self.file, self.position, placements, statement, key)
-
-
-def _kind_order(
-    written: tuple[KindStamp, BlockStamp, Placement],
-) -> tuple[str, int, bytes]:
-    kind = written[0]
-    return kind.kind, kind.version, kind.fingerprint
-
-
-def _block_order(numbered: tuple[BlockStamp, Placement]) -> tuple[int, int, str, bytes]:
-    stamp = numbered[0]
-    environment = -1 if stamp.environment is None else stamp.environment
-    return stamp.kind, environment, stamp.first, stamp.digest
-
-
-def _is_same(kind: KindStamp, other: KindStamp) -> bool:
-    # The schemas are no part of the comparison of stamps, and may still differ.
-    return kind == other and kind.schema == other.schema
 
 
 def _is_as_written(block: RecordBlock, columns: Columns, table: PayloadTable) -> bool:

@@ -7,7 +7,8 @@ Layout: ``schema/FORMAT.md``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import groupby, islice, pairwise
+from operator import add, ge, itemgetter
 from typing import IO, Any
 
 import attrs
@@ -18,12 +19,12 @@ from ..errors import FormatError, VersionError, WrongShapeError
 from ..files import Source, write_all
 from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
 from ..trust import SigningKey
-from .blocks import Placement, compress, digest_of, write_record_block
+from ..workers import Workers
 from .identity import record_digest
-from .packing import PayloadPacker
 from .prefix import PREFIX, Header, read_prefix, write_prefix
 from .reader import Segment
-from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
+from .segment import Foot, KindStamp
+from .segment_writer import SegmentWriter
 from .trailer import SegmentEntry, read_trailer, write_trailer
 from .verifying import verify_segment
 
@@ -32,14 +33,12 @@ __all__ = ["DEFAULT_LEVEL", "Records", "append_segment", "write_bundle"]
 DEFAULT_LEVEL = 3  # of zstd; 0 stores
 
 BLOCK_ROWS = 2048
-# What one record block's payloads may add up to, so that who reads by block
-# holds a bounded part of the bundle.
-BLOCK_PAYLOADS = 32 * 2**20
+# What one record block's payloads may add up to. Readers take them in smaller parts;
+# those before 0.3 hold all of one block.
+BLOCK_PAYLOADS = 256 * 2**20
 # What one record block's other fields may add up to, encoded; the rest is room for
 # the references to payloads.
 RECORD_FIELDS = MAX_RECORD_BLOCK // 2
-# Record blocks are written in runs, so that listing keys reads few ranges.
-RECORD_RUN = 4 * 2**20
 
 
 @attrs.frozen
@@ -89,7 +88,7 @@ def write_bundle(
     """
     prefix = write_prefix(Header(writer))
     write_all(file, [prefix])
-    segment = _SegmentWriter(file, level).write(records, key)
+    segment = _write_segment(file, records, key, level)
     entry = SegmentEntry(len(prefix), segment.segment_size, segment.digest)
     write_all(file, [write_trailer([entry], len(prefix) + segment.segment_size)])
     return entry
@@ -125,7 +124,7 @@ def append_segment(
     header = read_prefix(source)
     header.check_writable(source.name)
     known = read_trailer(source, PREFIX.size + header.size).segments
-    segment = _SegmentWriter(file, level).write(records, key)
+    segment = _write_segment(file, records, key, level)
     if any(_is_held(source, entry, segment.digest, key) for entry in known):
         return None
     entry = SegmentEntry(source.size, segment.segment_size, segment.digest)
@@ -149,122 +148,69 @@ def _is_held(
     return signed and not any(verify_segment(segment))
 
 
-class _SegmentWriter:
-    """Writes one segment; positions count from its first byte."""
+def _write_segment(
+    file: IO[bytes], records: Iterable[Records], key: SigningKey | None, level: int
+) -> Foot:
+    with Workers() as workers:
+        writer = SegmentWriter(file, level, workers)
+        for group in sorted(records, key=lambda group: group.sort_key):
+            ordered = _ordered(group)
+            for begin, end in _bounds(ordered):
+                _write_rows(writer, ordered, begin, end)
+        return writer.finish(key)
 
-    def __init__(self, file: IO[bytes], level: int) -> None:
-        self._file, self._level = file, level
-        self._position = 0
-        self._payloads = PayloadPacker(self._store)
-        self._run: list[tuple[bytes, int]] = []
-        self._run_size = 0
-        self._stamps: list[BlockStamp] = []
-        self._placements: list[Placement] = []
 
-    def write(self, records: Iterable[Records], key: SigningKey | None) -> Foot:
-        groups = sorted(records, key=lambda group: group.sort_key)
-        kinds: list[KindStamp] = []
-        for group in groups:
-            if group.stamp not in kinds:
-                kinds.append(group.stamp)
-        known = {
-            group.sort_key[2]: group.environment
-            for group in groups
-            if group.environment is not None
-        }
-        environments = [known[name] for name in sorted(known)]
-        for group in groups:
-            environment = group.environment
-            number = None if environment is None else environments.index(environment)
-            self._write_group(group, kinds.index(group.stamp), number)
-        self._flush_run()
-        if not self._stamps:
-            raise ValueError("a segment holds one record at least")
-
-        placements = [*self._placements, *self._payloads.placements]
-        statement = Statement(
-            tuple(kinds),
-            tuple(environments),
-            tuple(self._stamps),
-            len(self._payloads.placements),
-        )
-        return write_words(self._file, self._position, placements, statement, key)
-
-    def _write_group(self, group: Records, kind: int, environment: int | None) -> None:
-        for rows in _split(group, _order(group)):
-            self._write_rows(group, rows, kind, environment)
-
-    def _write_rows(
-        self, group: Records, rows: list[int], kind: int, environment: int | None
-    ) -> None:
-        columns = {
-            name: pack([column[row] for row in rows])
-            for name, column in group.columns.items()
-            if name not in group.payload_names
-        }
-        payloads = {
-            name: [group.columns[name][row] for row in rows]
-            for name in sorted(group.payload_names)
-        }
-        size = sum(map(len, columns.values()))
-        if size > RECORD_FIELDS and len(rows) > 1:
-            middle = len(rows) // 2
-            self._write_rows(group, rows[:middle], kind, environment)
-            self._write_rows(group, rows[middle:], kind, environment)
-            return
-        first = group.columns["key"][rows[0]]
-        total = sum(len(each or b"") for column in payloads.values() for each in column)
-        for what, found, most in (
-            ("fields", size, RECORD_FIELDS),
-            ("payloads", total, MAX_PAYLOADS),
-        ):
-            if found > most:
-                fault = f"{first!a:.80}: expected at most {most:,} bytes of {what}"
-                raise WrongShapeError(
-                    f"saving {group.stamp.kind}", (f"{fault}, got {found:,}",)
-                )
-
-        table, references, payload_size = self._payloads.write(payloads)
-        data = write_record_block(Columns(len(rows), {**columns, **references}), table)
-        self._stamps.append(
-            BlockStamp(
-                kind=kind,
-                environment=environment,
-                first=first,
-                rows=len(rows),
-                size=len(data),
-                digest=digest_of(data),
-                payload_size=payload_size,
+def _write_rows(writer: SegmentWriter, group: Records, begin: int, end: int) -> None:
+    """Write the rows from *begin* to *end* as one block, or more where it is large."""
+    columns: dict[str, list[Any] | bytes] = {}
+    payloads: dict[str, list[bytes | None]] = {}
+    for name in sorted(group.columns):
+        rows = group.columns[name][begin:end]
+        if name in group.payload_names:
+            payloads[name] = rows
+        else:
+            columns[name] = pack(rows)
+    size = sum(map(len, columns.values()))
+    if size > RECORD_FIELDS and end - begin > 1:
+        middle = (begin + end) // 2
+        _write_rows(writer, group, begin, middle)
+        _write_rows(writer, group, middle, end)
+        return
+    first = group.columns["key"][begin]
+    total = sum(sum(map(len, filter(None, each))) for each in payloads.values())
+    for what, found, most in (
+        ("fields", size, RECORD_FIELDS),
+        ("payloads", total, MAX_PAYLOADS),
+    ):
+        if found > most:
+            fault = f"{first!a:.80}: expected at most {most:,} bytes of {what}"
+            raise WrongShapeError(
+                f"saving {group.stamp.kind}", (f"{fault}, got {found:,}",)
             )
-        )
-        self._run.append(compress(data, self._level))
-        self._run_size += len(self._run[-1][0])
-        if self._run_size >= RECORD_RUN:
-            self._flush_run()
-
-    def _flush_run(self) -> None:
-        for stored, codec in self._run:
-            self._placements.append(Placement(self._position, len(stored), codec))
-            self._position += write_all(self._file, [stored])
-        self._run, self._run_size = [], 0
-
-    def _store(self, data: bytes) -> Placement:
-        stored, codec = compress(data, self._level)
-        placement = Placement(self._position, len(stored), codec)
-        self._position += write_all(self._file, [stored])
-        return placement
+    encoded = Columns(end - begin, columns)
+    writer.write(group.stamp, group.environment, first, encoded, payloads)
 
 
-def _order(group: Records) -> list[int]:
-    """Return the rows by key, then digest; equal artifacts once."""
+def _ordered(group: Records) -> Records:
+    """Return the records by key, then digest; equal artifacts once."""
     keys = group.columns["key"]
+    if not any(map(ge, keys, islice(keys, 1, None))):
+        return group
     order = sorted(range(len(keys)), key=keys.__getitem__)
-    if all(keys[a] != keys[b] for a, b in pairwise(order)):
-        return order
+    if any(keys[a] == keys[b] for a, b in pairwise(order)):
+        order = _without_equals(group, order)
+    # itemgetter gives one thing alone as it is, and more as a tuple.
+    take = itemgetter(*order, order[0])
+    columns = {name: list(take(column)[:-1]) for name, column in group.columns.items()}
+    return attrs.evolve(group, columns=columns)
 
+
+def _without_equals(group: Records, order: Sequence[int]) -> list[int]:
     # Variants of one key: only for them is the digest worth its cost.
+    keys = group.columns["key"]
     result: list[int] = []
-    for rows in _runs(order, keys):
+    for _, run in groupby(order, key=keys.__getitem__):
+        rows = list(run)
         if len(rows) == 1:
             result += rows
             continue
@@ -276,28 +222,19 @@ def _order(group: Records) -> list[int]:
     return result
 
 
-def _runs(order: Sequence[int], keys: Sequence[str]) -> Iterator[list[int]]:
-    run: list[int] = []
-    for row in order:
-        if run and keys[run[0]] != keys[row]:
-            yield run
-            run = []
-        run.append(row)
-    if run:
-        yield run
-
-
-def _split(group: Records, order: Sequence[int]) -> Iterator[list[int]]:
-    """Cut the rows into those of one record block each."""
+def _bounds(group: Records) -> Iterator[tuple[int, int]]:
+    """Cut the rows into those of one record block each: first, and first behind."""
+    rows = len(group.columns["key"])
     payloads = [group.columns[name] for name in group.payload_names]
-    rows: list[int] = []
-    size = 0
-    for row in order:
-        added = sum(len(column[row] or b"") for column in payloads)
-        if rows and (len(rows) == BLOCK_ROWS or size + added > BLOCK_PAYLOADS):
-            yield rows
-            rows, size = [], 0
-        rows.append(row)
-        size += added
-    if rows:
-        yield rows
+    for begin in range(0, rows, BLOCK_ROWS):
+        end = min(begin + BLOCK_ROWS, rows)
+        sizes = [0] * (end - begin)
+        for column in payloads:
+            sizes = list(map(add, sizes, (len(p or b"") for p in column[begin:end])))
+        size = 0
+        for row, added in enumerate(sizes, begin):
+            if row > begin and size + added > BLOCK_PAYLOADS:
+                yield begin, row
+                begin, size = row, 0
+            size += added
+        yield begin, end
