@@ -826,19 +826,19 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused():
 
 def test_a_payload_is_decompressed_once_for_all_its_rows(monkeypatch):
     """Rows that ask for two blocks in turn would else read each for every row."""
-    from overwinter.bundle import reader
+    from overwinter.bundle import segment_reader
 
     rows = [f"{number:03d}" for number in range(200)]
     contents = [b"a" * 3_000_000, b"b" * 3_000_000]
     data = built(plans(*((key, contents[n % 2]) for n, key in enumerate(rows))))
     calls = []
-    read_block = reader.read_block
+    read_block = segment_reader.read_block
 
     def counting(*args, **options):
         calls.append(args)
         return read_block(*args, **options)
 
-    monkeypatch.setattr(reader, "read_block", counting)
+    monkeypatch.setattr(segment_reader, "read_block", counting)
     found = [
         block.read().columns["content"] for block in Bundle(data).segments[0].blocks
     ]

@@ -146,7 +146,7 @@ def test_payloads_are_carried_as_they_are_stored(tmp_path, monkeypatch):
         raise AssertionError("a payload block was read")
 
     with monkeypatch.context() as patch:
-        patch.setattr("overwinter.bundle.reader.Segment.read_payload_block", refuse)
+        patch.setattr("overwinter.bundle.reader.Segment.read_payload_blocks", refuse)
         after, plan = upgraded(data, tmp_path / "new.owb")
     assert plan.migrated == 2
     assert [p.program for p in loaded(after)["acme/plan"]] == [

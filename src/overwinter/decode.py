@@ -8,7 +8,8 @@ goes on. Nothing here touches a cache.
 from collections.abc import Iterator, Mapping
 
 from .artifact import CacheArtifact
-from .bundle import Bundle, RecordBlock, Segment
+from .bundle import Bundle, RecordBlock, Rows, Segment
+from .bundle.streaming import read_rows
 from .codec import Columns
 from .environment import Environment, misfit
 from .errors import (
@@ -24,6 +25,7 @@ from .info import CacheInfo, Note
 from .kind import Kind
 from .migrate import migrate
 from .trust import Policy
+from .workers import Workers
 
 __all__ = ["decode"]
 
@@ -57,13 +59,9 @@ def decode(
         )
     for _, error in bundle.refused:
         decoder.problem(error)
-    for segment in bundle.segments:
-        refusal = policy.refusal(f"{bundle.name}, {segment.part}", segment.signers)
-        if refusal is not None:
-            decoder.refuse(segment, refusal)
-            continue
-        for block in segment.blocks:
-            yield decoder.block(block)
+    with Workers() as workers:
+        for block, rows in read_rows(decoder.usable(bundle, policy), workers):
+            yield decoder.artifacts(block, rows)
 
 
 class _Decoder:
@@ -86,21 +84,39 @@ class _Decoder:
         for block in segment.blocks:
             self.note_all(self.info.refused, block, refusal)
 
-    def block(self, block: RecordBlock) -> list[CacheArtifact]:
-        kind = self.known_kind(block)
-        if kind is None:
-            return []
-        reason = misfit(block.environment, self.machine, kind.cls.environment_rules)
-        if reason is not None:
-            self.note_all(self.info.skipped, block, reason)
-            return []
+    def usable(self, bundle: Bundle, policy: Policy) -> Iterator[RecordBlock]:
+        """Give the blocks whose records may be used here; note the others."""
+        for segment in bundle.segments:
+            name = f"{bundle.name}, {segment.part}"
+            refusal = policy.refusal(name, segment.signers)
+            if refusal is not None:
+                self.refuse(segment, refusal)
+                continue
+            for block in segment.blocks:
+                kind = self.known_kind(block)
+                if kind is None:
+                    continue
+                rules = kind.cls.environment_rules
+                reason = misfit(block.environment, self.machine, rules)
+                if reason is None:
+                    yield block
+                else:
+                    self.note_all(self.info.skipped, block, reason)
+
+    def artifacts(
+        self, block: RecordBlock, rows: Rows | FormatError
+    ) -> list[CacheArtifact]:
+        """Return the artifacts in *rows* of a block; note what is left out."""
         try:
-            rows = block.read()
+            if isinstance(rows, FormatError):
+                raise rows
+            kind = CacheArtifactFactory.kind(block.kind.kind)
             columns = rows.columns
             keys = columns["key"]
             self.quarantine(kind, keys, rows.faults)
-            good = [row for row in range(len(keys)) if row not in rows.faults]
-            columns = columns if not rows.faults else columns.take(good)
+            if rows.faults:
+                good = [row for row in range(len(keys)) if row not in rows.faults]
+                columns = columns.take(good)
             columns = self.migrated(kind, block, columns)
             return self.build(kind, block, columns)
         except FormatError as error:

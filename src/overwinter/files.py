@@ -43,13 +43,31 @@ Buffer = bytes | bytearray | memoryview
 
 
 class Source(Protocol):
-    """Anything that reads ranges of bytes."""
+    """
+    Anything that reads ranges of bytes, which do not change while it is open.
+
+    Attributes:
+        name: What errors call it.
+        size: Bytes in all. It is asked for after the first `read`, so that a source
+            may know it from its first answer, as an object store tells it.
+
+    A source may also have ``view(offset, size)``, which returns a memoryview of
+    bytes where they lie.
+    """
 
     name: str
-    size: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        ...
 
     def read(self, offset: int, size: int) -> bytes:
-        """Return *size* bytes from *offset*, fewer only where the source ends."""
+        """
+        Return *size* bytes from *offset*, fewer only where the source ends.
+
+        Several threads may call it at once.
+        """
         ...
 
 
@@ -63,6 +81,10 @@ class BytesSource:
     def read(self, offset: int, size: int) -> bytes:
         """Return a private copy of *size* bytes from *offset*."""
         return bytes(self._data[offset : offset + size])
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return *size* bytes from *offset* where they lie."""
+        return self._data[offset : offset + size]
 
 
 class FileSource:
@@ -104,6 +126,22 @@ class FileSource:
                 data += more
         return data
 
+    def view(self, offset: int, size: int) -> memoryview:
+        """
+        Return *size* bytes from *offset* as the file has them at any moment.
+
+        Another process that writes changes them; one that cuts the file ends this
+        one with SIGBUS when it looks.
+        """
+        import mmap
+
+        with _told(self.name, f"map {size:,} bytes at {offset:,}"):
+            begin = offset - offset % mmap.ALLOCATIONGRANULARITY
+            mapped = mmap.mmap(
+                self._fd, offset + size - begin, prot=mmap.PROT_READ, offset=begin
+            )
+        return memoryview(mapped)[offset - begin :]
+
     def is_being_appended(self) -> bool:
         """Return whether another process holds the lock of `appending`."""
         try:
@@ -138,7 +176,10 @@ def source_of(target: "PathLike | Buffer | Source") -> Source:
         return FileSource(target)
     if isinstance(target, bytes | bytearray | memoryview):
         return BytesSource(target)
-    if not callable(getattr(target, "read", None)) or not hasattr(target, "size"):
+    # Not its size, which it may not know yet; and no open file, which reads on from
+    # where it stands.
+    reads = callable(getattr(target, "read", None)) and not hasattr(target, "seek")
+    if not reads or not hasattr(target, "name"):
         raise TypeError(
             f"expected a path, bytes, or what reads ranges, got {type(target).__name__}"
         )

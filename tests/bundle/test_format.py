@@ -23,7 +23,7 @@ from bundles import (
 )
 
 from overwinter import limits
-from overwinter.bundle import trailer
+from overwinter.bundle import Records, trailer
 from overwinter.bundle.blocks import LAYOUT_ENTRY
 from overwinter.bundle.prefix import PREFIX
 from overwinter.bundle.segment import FOOT, STATEMENT
@@ -261,14 +261,14 @@ TYPES: dict[str, Any] = {
 }
 
 
-# One with every key that may be there: its schema is a draft.
-DRAFT = built(
-    records_of(
-        attrs.evolve(PLAN, draft=True),
-        [{"key": "a", "content": b"payload", "ratio": 0.5}],
-        ENVIRONMENT,
-    )
-)
+def plans_of(*keys: str) -> Records:
+    """Return plans whose schema is a draft."""
+    rows = [{"key": key, "content": b"payload", "ratio": 0.5} for key in keys]
+    return records_of(attrs.evolve(PLAN, draft=True), rows, ENVIRONMENT)
+
+
+# One with every key that may be there: its schema is a draft, its blocks overlap.
+DRAFT = built(plans_of("a", "c"), plans_of("b"))
 
 
 @pytest.mark.parametrize(("section", "index"), maps_of(DRAFT))

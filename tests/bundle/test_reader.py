@@ -45,7 +45,8 @@ def test_reading_one_block_reads_no_other():
     before = source.n_read
     block.read()
 
-    assert 2**20 < source.n_read - before < 2**20 + 2**12
+    # The end of the second payload was read with the trailer.
+    assert 2**20 - 2**16 < source.n_read - before < 2**20 + 2**12
 
 
 @pytest.mark.parametrize("form", [bytes, bytearray, memoryview, BytesSource])
@@ -92,10 +93,11 @@ def test_a_file_that_cannot_be_opened_is_closed(part, tmp_path, monkeypatch):
 
         monkeypatch.setattr("overwinter.bundle.reader.Segment", failing)
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(
-        (NotABundleError, StoreError), match=r"starts with|disk is gone"
+    with (
+        pytest.raises((NotABundleError, StoreError), match=r"starts with|disk is gone"),
+        Bundle(path) as bundle,
     ):
-        Bundle(path)
+        list(bundle.segments)
 
     assert len(os.listdir("/dev/fd")) == before
 

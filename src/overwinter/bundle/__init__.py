@@ -4,11 +4,12 @@ Bundles: one file of segments. Layout: ``schema/FORMAT.md``.
 Each part of the layout is one module, and a module knows only the parts that it
 is made of: ``prefix``, ``trailer``, ``blocks`` (record and payload blocks and the
 layout that places them), ``segment`` (foot, statement, signatures), ``packing``
-and ``unpacking`` (payloads and references to them), and over them ``writer``,
-``reader``, ``verifying`` and ``rewriting``.
+and ``unpacking`` (payloads and references to them). Over them, to write:
+``segment_writer``, ``writer``, ``rewriting``; to read: ``record_block``,
+``segment_reader``, ``reader``, ``streaming``, ``verifying``.
 """
 
-from .reader import Bundle, RecordBlock, Segment
+from .reader import Bundle, Record, RecordBlock, Rows, Segment
 from .segment import KindStamp
 from .verifying import Finding, verify
 from .writer import Records, append_segment, write_bundle
@@ -17,8 +18,10 @@ __all__ = [
     "Bundle",
     "Finding",
     "KindStamp",
+    "Record",
     "RecordBlock",
     "Records",
+    "Rows",
     "Segment",
     "append_segment",
     "verify",

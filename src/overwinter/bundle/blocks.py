@@ -32,6 +32,7 @@ __all__ = [
     "PayloadTable",
     "Placement",
     "Sealed",
+    "check_block",
     "compress",
     "digest_of",
     "read_block",
@@ -164,16 +165,24 @@ def read_block(
         raise BlockDamagedError(
             source.name, part, f"codec {placement.codec}", "0 (stored) or 1 (zstd)"
         )
+    check_block(data, size, digest, source.name, part)
+    return data
+
+
+def check_block(data: Buffer, size: int, digest: bytes, source: str, part: str) -> None:
+    """
+    Hold the bytes of a block against what was signed.
+
+    Raises:
+        BlockDamagedError: They are others.
+    """
     if len(data) != size:
-        raise BlockDamagedError(
-            source.name, part, f"{len(data):,} bytes", f"{size:,} bytes"
-        )
+        raise BlockDamagedError(source, part, f"{len(data):,} bytes", f"{size:,} bytes")
     found = digest_of(data)
     if found != digest:
         raise BlockDamagedError(
-            source.name, part, f"SHA-256 {found.hex()[:16]}…", f"{digest.hex()[:16]}…"
+            source, part, f"SHA-256 {found.hex()[:16]}…", f"{digest.hex()[:16]}…"
         )
-    return data
 
 
 def _decompress(data: bytes, size: int, source: str, part: str) -> bytes:

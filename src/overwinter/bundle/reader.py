@@ -1,9 +1,10 @@
 """
 Reading, in strict order of distrust: nothing is used before it was verified.
 
-Opening reads prefix, header, trailer and each segment's words, never a block.
-A damaged segment is refused and a damaged block quarantined, by name; what is
-sound beside them is read. Layout: ``schema/FORMAT.md``.
+Opening reads both ends of the file, never a block: prefix, header and trailer. What
+a segment says is read when it is asked for. A damaged segment is refused and a
+damaged block quarantined, by name; what is sound beside them is read.
+Layout: ``schema/FORMAT.md``.
 """
 
 from collections.abc import Iterator
@@ -12,32 +13,16 @@ from types import TracebackType
 
 import attrs
 
-from ..codec import Columns, Payloads
-from ..environment import Environment
-from ..errors import (
-    BlockDamagedError,
-    FormatError,
-    SegmentDamagedError,
-    TooNewError,
-)
+from ..errors import FormatError, TooNewError
 from ..files import Buffer, FileSource, PathLike, Source, source_of
-from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK
-from ..schema import Schema, read_schema
-from ..schema.model import InvalidSchemaError
-from ..trust import Signature, valid_signers
-from .blocks import (
-    LAYOUT_ENTRY,
-    PayloadTable,
-    Placement,
-    read_block,
-    read_record_block,
-)
+from ..workers import Workers
+from .ends import Ends
 from .prefix import PREFIX, read_prefix
-from .segment import BlockStamp, Foot, KindStamp, Statement, read_parts
-from .trailer import SegmentEntry, Trailer, read_trailer
-from .unpacking import check_spans, read_payloads, read_spans
+from .record_block import Record, RecordBlock, Rows
+from .segment_reader import Segment
+from .trailer import Trailer, read_trailer
 
-__all__ = ["Bundle", "RecordBlock", "Rows", "Segment"]
+__all__ = ["Bundle", "Record", "RecordBlock", "Rows", "Segment"]
 
 
 class Bundle:
@@ -45,7 +30,8 @@ class Bundle:
     An open bundle. Safe on hostile bytes: nothing of it is run or written.
 
     Args:
-        target: A path, the bytes of a bundle, or anything that reads ranges.
+        target: A path, the bytes of a bundle, or anything that reads ranges: see
+            `overwinter.files.Source`. Opening asks such a source twice.
 
     Attributes:
         header: What the file requires, and who wrote it.
@@ -63,21 +49,15 @@ class Bundle:
     def __init__(self, target: PathLike | Buffer | Source) -> None:
         self.source = source_of(target)
         self._owned = self.source is not target
-        segments, self.refused = [], list[tuple[int, Exception]]()
         try:
-            self.header = read_prefix(self.source)
-            self.trailer = read_trailer(self.source, self.start)
+            self._ends = Ends(self.source)
+            self.header = read_prefix(self._ends)
+            self.trailer = read_trailer(self._ends, self.start)
             if self.trailer.is_torn and isinstance(self.source, FileSource):
                 self.trailer = self._settled(self.source)
-            for number, entry in enumerate(self.trailer.segments):
-                try:
-                    segments.append(Segment(self.source, entry, number))
-                except (FormatError, TooNewError) as error:
-                    self.refused.append((number, error))
         except BaseException:
             self.close()
             raise
-        self.segments = tuple(segments)
 
     def _settled(self, source: FileSource) -> Trailer:
         """Tell an append that goes on at this moment from one that was torn."""
@@ -85,7 +65,30 @@ class Bundle:
             # What it appends belongs to the next reader.
             return attrs.evolve(self.trailer, recovery="", is_torn=False)
         source.look_again()
-        return read_trailer(source, self.start)
+        self._ends = Ends(source)
+        return read_trailer(self._ends, self.start)
+
+    @cached_property
+    def _read_segments(
+        self,
+    ) -> tuple[tuple[Segment, ...], list[tuple[int, Exception]]]:
+        segments, refused = [], list[tuple[int, Exception]]()
+        for number, entry in enumerate(self.trailer.segments):
+            try:
+                segments.append(Segment(self._ends, entry, number))
+            except (FormatError, TooNewError) as error:
+                refused.append((number, error))
+        return tuple(segments), refused
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """The segments whose words are sound; read when they are first asked for."""
+        return self._read_segments[0]
+
+    @property
+    def refused(self) -> list[tuple[int, Exception]]:
+        """The others: number of the segment, and why."""
+        return self._read_segments[1]
 
     @property
     def name(self) -> str:
@@ -102,6 +105,71 @@ class Bundle:
         """Empty, or what was wrong at the end of the file."""
         return self.trailer.recovery
 
+    def keys(self) -> dict[str, list[str]]:
+        """
+        Return the keys of the artifacts: kind to keys, sorted, each once.
+
+        No object is built, and nothing is decoded but the keys.
+
+        Raises:
+            FormatError: A record block is damaged.
+        """
+        found: dict[str, list[str]] = {}
+        with Workers() as workers:
+            blocks = [block for segment in self.segments for block in segment.blocks]
+            jobs = [
+                workers.submit(
+                    block.stamp.size, block.segment.read_record_block, block.number
+                )
+                for block in blocks
+            ]
+            for block, job in zip(blocks, jobs, strict=True):
+                columns, _ = block.read_columns(job.result())
+                found.setdefault(block.kind.kind, []).extend(columns["key"])
+        return {kind: sorted(set(keys)) for kind, keys in sorted(found.items())}
+
+    def fetch(self, kind: str, key: str) -> list[Record]:
+        """
+        Return the records of one key, as they were written: verified, not trusted.
+
+        Reads one or two blocks, whatever the size of the bundle.
+
+        Args:
+            kind: Their kind.
+            key: Their key.
+
+        Returns:
+            All variants, the earliest segment's first; none where there is none.
+
+        Raises:
+            FormatError: A block that may hold them is damaged.
+            InvalidSchemaError: Their schema is in a later language.
+        """
+        return [*self._found(kind, key, view=False)]
+
+    def view(self, kind: str, key: str) -> list[Record]:
+        """
+        Return the records of one key with **unverified** views of their payloads.
+
+        A payload that is stored uncompressed is not copied, nor is its digest
+        asked: it may change while it is looked at, and a file that is cut short
+        ends the process. Everything else is as in `fetch`. Populating never uses it.
+
+        Args:
+            kind: Their kind.
+            key: Their key.
+
+        Raises:
+            FormatError: A block that may hold them is damaged.
+            InvalidSchemaError: Their schema is in a later language.
+        """
+        return [*self._found(kind, key, view=True)]
+
+    def _found(self, kind: str, key: str, *, view: bool) -> Iterator[Record]:
+        for segment in self.segments:
+            for block in segment.blocks_of(kind, key):
+                yield from block.fetch(key, view=view)
+
     def close(self) -> None:
         """Close what this bundle opened itself."""
         if self._owned and isinstance(self.source, FileSource):
@@ -117,222 +185,3 @@ class Bundle:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-class Segment:
-    """One sound segment: its words are verified, its blocks are not yet read."""
-
-    def __init__(self, source: Source, entry: SegmentEntry, number: int) -> None:
-        self.source, self.entry, self.number = source, entry, number
-        self.part = f"segment {number}"
-        foot, statement, words, signatures = read_parts(
-            source, entry.offset, entry.size, self.part
-        )
-        if foot.digest != entry.digest:
-            raise SegmentDamagedError(
-                source.name,
-                self.part,
-                f"the name {foot.digest.hex()[:16]}…",
-                f"{entry.digest.hex()[:16]}…, as the trailer says",
-            )
-        self.foot: Foot = foot
-        self.statement: Statement = statement
-        self.signatures: tuple[Signature, ...] = signatures
-        self._words = words
-        self._last: tuple[tuple[int, int, bytes], bytes | FormatError] | None = None
-
-    @property
-    def name(self) -> str:
-        """The segment's name: SHA-256 of its statement, in hex."""
-        return self.entry.digest.hex()
-
-    @cached_property
-    def signers(self) -> tuple[bytes, ...]:
-        """Public keys whose signatures over the statement hold."""
-        return valid_signers(self._words, self.signatures)
-
-    @property
-    def is_as_written(self) -> bool:
-        """Whether the statement says nothing that this release does not know."""
-        try:
-            return self.statement.pack() == self._words
-        except (ValueError, TypeError):
-            return False  # nested deeper than we write
-
-    @property
-    def blocks(self) -> Iterator["RecordBlock"]:
-        """The record blocks, in order."""
-        for number, stamp in enumerate(self.statement.blocks):
-            yield RecordBlock(self, number, stamp)
-
-    def untiled(self) -> str:
-        """Return where the stored blocks leave a gap or overlap, or nothing."""
-        position = 0
-        for each in sorted(self.placements, key=lambda each: each.offset):
-            if each.offset != position:
-                return f"a block at {each.offset:,} where one must be at {position:,}"
-            position += each.stored_size
-        if position != self.foot.blocks_size:
-            return f"an end of blocks at {position:,}, not {self.foot.blocks_size:,}"
-        return ""
-
-    @cached_property
-    def placements(self) -> tuple[Placement, ...]:
-        """The layout: record blocks in order, then payload blocks by number."""
-        begin = self.entry.offset + self.foot.blocks_size
-        data = self.source.read(begin, self.foot.layout_size)
-        if len(data) != self.foot.layout_size:
-            raise BlockDamagedError(
-                self.source.name,
-                f"{self.part}, layout",
-                f"{len(data):,} bytes",
-                f"{self.foot.layout_size:,}",
-            )
-        size = LAYOUT_ENTRY.size
-        return tuple(
-            Placement.unpack(data[at : at + size]) for at in range(0, len(data), size)
-        )
-
-    def read_record_block(self, number: int) -> bytes:
-        """Return one record block's verified bytes."""
-        stamp = self.statement.blocks[number]
-        part = f"{self.part}, record block {number}"
-        return self._read(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
-
-    def read_payload_block(self, number: int, size: int, digest: bytes) -> bytes:
-        """
-        Return one payload block's verified bytes.
-
-        The last one is kept, whole or damaged: records are sorted as their
-        payloads are packed, so the next record most likely asks for the same.
-        """
-        wanted = number, size, digest
-        if self._last is None or self._last[0] != wanted:
-            self._last = wanted, self._payload_block_or_error(number, size, digest)
-        found = self._last[1]
-        if isinstance(found, FormatError):
-            raise found
-        return found
-
-    def _payload_block_or_error(
-        self, number: int, size: int, digest: bytes
-    ) -> bytes | FormatError:
-        part = f"{self.part}, payload block {number}"
-        total = self.statement.payload_blocks
-        if number >= total:
-            return BlockDamagedError(
-                self.source.name, part, "a number", f"one below {total}"
-            )
-        index = len(self.statement.blocks) + number
-        try:
-            return self._read(index, size, digest, part, MAX_BLOCK)
-        except FormatError as error:
-            return error
-
-    def _read(
-        self, index: int, size: int, digest: bytes, part: str, limit: int
-    ) -> bytes:
-        return read_block(
-            self.source,
-            self.entry.offset,
-            self.foot.blocks_size,
-            self.placements[index],
-            size,
-            digest,
-            part,
-            limit=limit,
-        )
-
-
-@attrs.frozen
-class Rows:
-    """
-    The records of one block, as columns.
-
-    ``faults`` says for each row that cannot be used why; its payloads are null.
-    """
-
-    columns: Columns
-    faults: dict[int, FormatError]
-
-
-class RecordBlock:
-    """Records of one kind and one environment, read when asked."""
-
-    def __init__(self, segment: Segment, number: int, stamp: BlockStamp) -> None:
-        self.segment, self.number, self.stamp = segment, number, stamp
-        self.part = f"{segment.part}, record block {number}"
-
-    @property
-    def kind(self) -> KindStamp:
-        """Kind and version of the records."""
-        return self.segment.statement.kinds[self.stamp.kind]
-
-    @property
-    def environment(self) -> Environment | None:
-        """What the records were compiled for, where somebody said."""
-        number = self.stamp.environment
-        return None if number is None else self.segment.statement.environments[number]
-
-    @cached_property
-    def schema(self) -> Schema | None:
-        """
-        The schema that the segment carries.
-
-        ``None`` where it is in a later schema language: such a kind stays opaque,
-        and its payloads stand as references.
-        """
-        try:
-            return read_schema(self.kind.schema, self.part)
-        except InvalidSchemaError:
-            return None
-
-    @property
-    def payload_names(self) -> frozenset[str]:
-        """The payload fields, by the schema that the segment carries."""
-        return self.schema.payload_names if self.schema else frozenset()
-
-    def read_columns(self) -> tuple[Columns, PayloadTable]:
-        """
-        Return the columns, unread, with payloads as references.
-
-        Raises:
-            BlockDamagedError: The block is damaged; all of its artifacts are.
-        """
-        return read_record_block(
-            self.segment.read_record_block(self.number),
-            self.segment.source.name,
-            self.part,
-            self.stamp.rows,
-            self.stamp.first,
-        )
-
-    def read(self) -> Rows:
-        """
-        Return the columns with the payloads in them, verified.
-
-        Raises:
-            BlockDamagedError: The block is damaged; all of its artifacts are.
-                A damaged payload only takes its own rows along, in ``faults``.
-        """
-        columns, table = self.read_columns()
-        spans = {
-            name: read_spans(columns, name, self.part)
-            for name in sorted(self.payload_names)
-            if name in columns
-        }
-        if self.schema is not None:
-            check_spans(
-                table,
-                spans.values(),
-                self.stamp.payload_size,
-                columns.source,
-                self.part,
-            )
-        faults: dict[int, FormatError] = {}
-        read_block = self.segment.read_payload_block
-        payloads = {
-            name: Payloads(read_payloads(read_block, table, column, faults))
-            for name, column in spans.items()
-        }
-        return Rows(columns.replaced({**columns.items_unread(), **payloads}), faults)

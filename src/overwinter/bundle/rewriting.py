@@ -64,6 +64,7 @@ class Made:
         columns: The columns, encoded.
         table: The payload blocks that they use, by their old numbers.
         first: Key of the first record.
+        last: Key of the last.
         payload_size: Bytes of the payloads, each row counted.
     """
 
@@ -72,6 +73,7 @@ class Made:
     columns: Columns
     table: PayloadTable
     first: str
+    last: str
     payload_size: int
 
 
@@ -158,8 +160,8 @@ def make_blocks(
         ]
     references, table, payload_size = _references(columns, payload_names, records.table)
     whole = Columns(columns.rows, {**encoded, **references}, columns.source)
-    first = columns["key"][0]
-    return [Made(stamp, environment, whole, table, first, payload_size)]
+    first, last = columns["key"][0], columns["key"][-1]
+    return [Made(stamp, environment, whole, table, first, last, payload_size)]
 
 
 def rewrite_segment(
@@ -213,6 +215,7 @@ class _Rewriter:
                     block.stamp,
                     block.environment,
                     block.first,
+                    block.last,
                     block.columns.rows,
                     data,
                     block.payload_size,
@@ -250,6 +253,7 @@ class _Rewriter:
                     block.kind,
                     block.environment,
                     stamp.first,
+                    _last(block),
                     stamp.rows,
                     stamp.size,
                     stamp.digest,
@@ -265,6 +269,7 @@ class _Rewriter:
             block.kind,
             stamp.environment,
             stamp.first,
+            _last(block),
             stamp.rows,
             data,
             stamp.payload_size,
@@ -284,6 +289,7 @@ class _Rewriter:
         kind: KindStamp,
         environment: int | None,
         first: str,
+        last: str | None,
         rows: int,
         data: bytes,
         payload_size: int,
@@ -298,6 +304,7 @@ class _Rewriter:
                 kind,
                 None if environment is None else environments[environment],
                 first,
+                last,
                 rows,
                 len(data),
                 digest,
@@ -305,6 +312,17 @@ class _Rewriter:
                 placement,
             )
         )
+
+
+def _last(block: RecordBlock) -> str | None:
+    """Return the last key of a block, or ``None`` where it is damaged."""
+    if block.stamp.last is not None:
+        return block.stamp.last
+    try:
+        last = block.read_columns()[0]["key"][-1]
+    except FormatError:
+        return None
+    return last if isinstance(last, str) else None
 
 
 def _is_as_written(block: RecordBlock, columns: Columns, table: PayloadTable) -> bool:

@@ -8,7 +8,8 @@ Layout: ``schema/FORMAT.md``, "Segment".
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO
+from itertools import pairwise
+from typing import IO, Any
 
 import attrs
 
@@ -52,6 +53,7 @@ class Written:
     kind: KindStamp
     environment: Environment | None
     first: str
+    last: str | None
     rows: int
     size: int
     digest: bytes
@@ -66,6 +68,7 @@ class _Block:
     kind: KindStamp
     environment: Environment | None
     first: str
+    last: str
     columns: Columns
     packed: Packed
 
@@ -108,6 +111,7 @@ class SegmentWriter:
         kind: KindStamp,
         environment: Environment | None,
         first: str,
+        last: str,
         columns: Columns,
         payloads: Mapping[str, Sequence[bytes | None]],
     ) -> None:
@@ -118,12 +122,13 @@ class SegmentWriter:
             kind: Kind and version of its records.
             environment: What they were compiled for, where that matters.
             first: Key of the first record.
+            last: Key of the last.
             columns: The fields that are no payloads, encoded, sorted by key.
             payloads: The fields that are.
         """
         packed = self._packer.pack(payloads)
         self._payloads.hand_over()
-        self._waiting.append(_Block(kind, environment, first, columns, packed))
+        self._waiting.append(_Block(kind, environment, first, last, columns, packed))
         if len(self._waiting) > 1:
             # The one before: by now its payloads' digests are known, or soon.
             self._write_waiting()
@@ -164,6 +169,7 @@ class SegmentWriter:
                     block.kind,
                     block.environment,
                     block.first,
+                    block.last,
                     block.columns.rows,
                     size,
                     digest,
@@ -211,6 +217,7 @@ def write_end(
     kinds.sort(key=lambda kind: (kind.kind, kind.version, kind.fingerprint))
     ordered.sort(key=lambda each: each[:4])
     numbers = {name: number for number, name in enumerate(sorted(environments))}
+    overlapping = _overlapping(ordered)
     stamps = tuple(
         BlockStamp(
             next(n for n, kind in enumerate(kinds) if _is_same(kind, block.kind)),
@@ -220,6 +227,7 @@ def write_end(
             block.size,
             block.digest,
             block.payload_size,
+            block.last if overlapping else None,
         )
         for _, name, _, _, block in ordered
     )
@@ -231,6 +239,14 @@ def write_end(
     )
     placements = [*(block.placement for *_, block in ordered), *payloads]
     return write_words(file, position, placements, statement, key)
+
+
+def _overlapping(ordered: list[tuple[Any, bytes, str, bytes, Written]]) -> bool:
+    """Return whether blocks of one kind and environment overlap in their keys."""
+    return any(
+        one[:2] == other[:2] and (one[4].last is None or one[4].last > other[2])
+        for one, other in pairwise(ordered)
+    )
 
 
 def _is_same(kind: KindStamp, other: KindStamp) -> bool:

@@ -32,7 +32,7 @@ HEAD = struct.Struct("<8sQII")
 ENTRY = struct.Struct("<QQ32s")
 FOOT = struct.Struct("<II8s")
 
-_WINDOW = 64 * 2**10  # read at once from the end: some 600 segments' trailers
+_WINDOW = 8 * 2**10  # read at once from the end: some 160 segments' trailers
 _SCAN_STEP = 2**20
 
 

@@ -5,15 +5,23 @@ Layout: ``schema/FORMAT.md``, "Record block" and "Payload block".
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
-from itertools import pairwise
+from collections.abc import Iterable, Sequence
+from itertools import accumulate, pairwise
+from typing import Any, Protocol
 
 from ..codec import Columns, unpack
 from ..errors import BlockDamagedError, FormatError, TooLargeError
 from ..limits import MAX_PAYLOADS
 from .blocks import PayloadTable
 
-__all__ = ["Span", "check_spans", "read_payloads", "read_spans"]
+__all__ = [
+    "PayloadBlocks",
+    "Span",
+    "check_end",
+    "check_spans",
+    "read_payloads",
+    "read_spans",
+]
 
 # Where a payload lies: offset in the concatenation of its table's blocks, and size.
 Span = tuple[int, int]
@@ -31,23 +39,26 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
     good = (
         isinstance(plain, dict)
         and plain.keys() == {"offset", "size"}
-        and all(
-            type(column) is list
-            and len(column) == columns.rows
-            and all(v is None or (type(v) is int and v >= 0) for v in column)
-            for column in plain.values()
-        )
-        and all(
-            (offset is None) == (size is None)
-            for offset, size in zip(plain["offset"], plain["size"], strict=True)
-        )
+        and all(_are_places(column, columns.rows) for column in plain.values())
     )
+    if good and (None in plain["offset"] or None in plain["size"]):
+        pairs = zip(plain["offset"], plain["size"], strict=True)
+        good = all((offset is None) == (size is None) for offset, size in pairs)
     if not good:
         raise BlockDamagedError(
             columns.source, part, "another layout", "offset and size"
         )
     pairs = zip(plain["offset"], plain["size"], strict=True)
-    return [None if offset is None else (offset, size) for offset, size in pairs]
+    return [None if pair[0] is None else pair for pair in pairs]
+
+
+def _are_places(column: Any, rows: int) -> bool:
+    if type(column) is not list or len(column) != rows:
+        return False
+    kinds = set(map(type, column))
+    if kinds == {int}:
+        return bool(min(column) >= 0)
+    return kinds <= {int, type(None)} and all(v is None or v >= 0 for v in column)
 
 
 def check_spans(
@@ -56,7 +67,7 @@ def check_spans(
     payload_size: int,
     source: str,
     part: str,
-) -> None:
+) -> bool:
     """
     Refuse references that no writer makes, before any payload is read.
 
@@ -70,6 +81,9 @@ def check_spans(
         source: Name of the bundle, for errors.
         part: Name of the record block, for errors.
 
+    Returns:
+        Whether there is one column, whose payloads fill their blocks back to back.
+
     Raises:
         BlockDamagedError: A payload ends behind the last block, or overlaps another,
             a block is not used, or the sum is not *payload_size*.
@@ -79,6 +93,9 @@ def check_spans(
     def damaged(found: str, expected: str) -> BlockDamagedError:
         return BlockDamagedError(source, part, found, expected)
 
+    columns = list(columns)
+    if _is_plain(table, columns, payload_size):
+        return True
     ends = table.ends
     end = ends[-1] if ends else 0
     used: set[int] = set()
@@ -103,56 +120,89 @@ def check_spans(
         raise damaged(f"{unused} payload blocks that no record uses", "none")
     if total != payload_size:
         raise damaged(f"{total:,} bytes of payloads", f"{payload_size:,}")
+    return False
+
+
+def check_end(span: Span, ends: list[int], source: str, part: str) -> None:
+    """Refuse a payload that ends behind the last block, as `check_spans` does."""
+    end = ends[-1] if ends else 0
+    if span[1] and sum(span) > end:
+        found = f"a payload that ends at {sum(span):,}"
+        raise BlockDamagedError(source, part, found, f"≤ {end:,}")
+
+
+def _is_plain(
+    table: PayloadTable, columns: Sequence[list[Span | None]], payload_size: int
+) -> bool:
+    """
+    Return whether payloads lie one behind the other, and nothing else in their blocks.
+
+    So does what has no payload twice; ``False`` may also mean: look closer.
+    """
+    if len(columns) != 1 or None in columns[0] or 0 in table.sizes:
+        return False
+    offsets, sizes = zip(*columns[0], strict=True) if columns[0] else ((), ())
+    return (
+        payload_size == sum(table.sizes) == sum(sizes)
+        and payload_size <= MAX_PAYLOADS
+        and 0 not in sizes
+        and offsets == tuple(accumulate(sizes[:-1], initial=0))[: len(sizes)]
+    )
+
+
+class PayloadBlocks(Protocol):
+    """The payload blocks of a segment, verified as they are read."""
+
+    def read_payload_blocks(self, table: PayloadTable, first: int, last: int) -> bytes:
+        """Return the bytes from block *first* of *table* to *last*, that one too."""
+        ...
 
 
 def read_payloads(
-    read_block: Callable[[int, int, bytes], bytes],
-    table: PayloadTable,
-    spans: list[Span | None],
-    faults: dict[int, FormatError],
-) -> list[bytes | None]:
+    segment: PayloadBlocks, table: PayloadTable, ends: list[int], spans: Iterable[Span]
+) -> list[bytes | FormatError]:
     """
-    Return the payloads of one column, whose references were checked.
+    Return the payloads at *spans*, or for each that is damaged its error.
 
     Args:
-        read_block: Returns a verified payload block, by number, size and digest.
+        segment: Where the payload blocks are.
         table: The payload blocks that the record block lists.
-        spans: Where the payloads lie, by row.
-        faults: Takes the error of each row whose payload is damaged.
+        ends: Where each of them ends, in bytes from the start of the first.
+        spans: Where the payloads lie, sorted: each block is read once.
     """
-    ends = table.ends
-    # In the order of the blocks, so that each is read once; equal payloads once, so
-    # that their rows share them.
-    found: dict[Span, bytes | FormatError] = {}
-    for span in sorted({span for span in spans if span}):
-        try:
-            found[span] = _payload(read_block, table, ends, *span)
-        except FormatError as error:
-            found[span] = error
-    payloads: list[bytes | None] = []
-    for row, span_or_none in enumerate(spans):
-        payload = None if span_or_none is None else found[span_or_none]
-        if isinstance(payload, FormatError):
-            faults[row], payload = payload, None
-        payloads.append(payload)
-    return payloads
+    found: list[bytes | FormatError] = []
+    at, begin, end = -1, 0, 0
+    block: bytes | FormatError = b""
+    for offset, size in spans:
+        if not size:
+            found.append(b"")
+            continue
+        if not begin <= offset < end:
+            at = bisect_right(ends, offset)
+            begin, end = ends[at] - table.sizes[at], ends[at]
+            if offset + size <= end:
+                block = _read(segment, table, at, at)
+        if offset + size <= end:
+            if isinstance(block, bytes):
+                found.append(block[offset - begin : offset - begin + size])
+            else:
+                found.append(block)
+            continue
+        # In pieces: read as one, so that nothing is joined where it is whole blocks.
+        last = bisect_left(ends, offset + size)
+        whole = _read(segment, table, at, last)
+        if isinstance(whole, bytes):
+            whole = whole[offset - begin : offset - begin + size]
+        found.append(whole)
+        # The next may begin in the last of them.
+        begin = end = 0
+    return found
 
 
-def _payload(
-    read_block: Callable[[int, int, bytes], bytes],
-    table: PayloadTable,
-    ends: list[int],
-    offset: int,
-    size: int,
-) -> bytes:
-    pieces = []
-    index = bisect_right(ends, offset)
-    while size > 0:
-        block = read_block(
-            table.blocks[index], table.sizes[index], table.digests[index]
-        )
-        at = offset - (ends[index] - table.sizes[index])
-        piece = block[at : at + size]
-        pieces.append(piece)
-        offset, size, index = offset + len(piece), size - len(piece), index + 1
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+def _read(
+    segment: PayloadBlocks, table: PayloadTable, first: int, last: int
+) -> bytes | FormatError:
+    try:
+        return segment.read_payload_blocks(table, first, last)
+    except FormatError as error:
+        return error

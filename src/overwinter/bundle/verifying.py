@@ -10,10 +10,12 @@ from collections.abc import Iterator
 import attrs
 
 from ..codec import Columns, unpack
-from ..errors import FormatError, VersionError
+from ..errors import FormatError
 from ..trust import public_text
+from ..workers import Workers
 from .blocks import PayloadTable
-from .reader import Bundle, RecordBlock, Segment
+from .reader import Bundle, RecordBlock, Rows, Segment
+from .streaming import read_rows
 from .trailer import SegmentEntry, is_old_trailer
 
 __all__ = [
@@ -88,29 +90,31 @@ def verify_segment(segment: Segment) -> Iterator[Finding]:
         yield Finding(QUARANTINED, f"{segment.part}, layout", untiled)
     used: set[int] = set()
     sound = True
-    for block in segment.blocks:
-        findings = list(_verify_block(block, used))
-        yield from findings
-        sound = sound and not findings
+    with Workers() as workers:
+        for block, rows in read_rows(segment.blocks, workers):
+            for finding in _verify_rows(block, rows):
+                sound = False
+                yield finding
+            if isinstance(rows, Rows):
+                used.update(rows.table.blocks)
     unused = segment.statement.payload_blocks - len(used)
     if sound and unused:
         reason = f"{unused} payload blocks that no record uses, and nobody signed"
         yield Finding(QUARANTINED, segment.part, reason)
 
 
-def _verify_block(block: RecordBlock, used: set[int]) -> Iterator[Finding]:
+def _verify_rows(block: RecordBlock, rows: Rows | FormatError) -> Iterator[Finding]:
     kind = block.kind.kind
     try:
-        columns, table = block.read_columns()
-        used.update(table.blocks)
-        rows = block.read()
+        if isinstance(rows, FormatError):
+            raise rows
         keys = rows.columns["key"]
         if block.schema is None:
-            _verify_opaque(block.segment, columns, table)
+            _verify_opaque(block.segment, rows.columns, rows.table)
         else:
             # With its payloads, each column is a list of one value for each row.
             dict(rows.columns)
-    except (FormatError, VersionError) as error:
+    except FormatError as error:
         yield Finding(
             QUARANTINED, block.part, str(error), kind, (f"{block.stamp.first} …",)
         )
@@ -126,5 +130,5 @@ def _verify_opaque(segment: Segment, columns: Columns, table: PayloadTable) -> N
     """Read what cannot be taken apart here: all the same it must be whole."""
     for name in columns:
         unpack(columns.encoded(name), columns.source, f"column {name!r}")
-    for each in zip(table.blocks, table.sizes, table.digests, strict=True):
-        segment.read_payload_block(*each)
+    for at in range(len(table.blocks)):
+        segment.read_payload_blocks(table, at, at)

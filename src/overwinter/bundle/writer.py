@@ -20,10 +20,11 @@ from ..files import Source, write_all
 from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
 from ..trust import SigningKey
 from ..workers import Workers
+from .ends import Ends
 from .identity import record_digest
 from .prefix import PREFIX, Header, read_prefix, write_prefix
-from .reader import Segment
 from .segment import Foot, KindStamp
+from .segment_reader import Segment
 from .segment_writer import SegmentWriter
 from .trailer import SegmentEntry, read_trailer, write_trailer
 from .verifying import verify_segment
@@ -140,7 +141,7 @@ def _is_held(
     if entry.digest != digest:
         return False
     try:
-        segment = Segment(source, entry, 0)
+        segment = Segment(Ends(source), entry, 0)
     except (FormatError, VersionError):
         return False
     signed = key is None or key.public in segment.signers
@@ -176,7 +177,7 @@ def _write_rows(writer: SegmentWriter, group: Records, begin: int, end: int) -> 
         _write_rows(writer, group, begin, middle)
         _write_rows(writer, group, middle, end)
         return
-    first = group.columns["key"][begin]
+    first, last = group.columns["key"][begin], group.columns["key"][end - 1]
     total = sum(sum(map(len, filter(None, each))) for each in payloads.values())
     for what, found, most in (
         ("fields", size, RECORD_FIELDS),
@@ -188,7 +189,7 @@ def _write_rows(writer: SegmentWriter, group: Records, begin: int, end: int) -> 
                 f"saving {group.stamp.kind}", (f"{fault}, got {found:,}",)
             )
     encoded = Columns(end - begin, columns)
-    writer.write(group.stamp, group.environment, first, encoded, payloads)
+    writer.write(group.stamp, group.environment, first, last, encoded, payloads)
 
 
 def _ordered(group: Records) -> Records:

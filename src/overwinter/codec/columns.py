@@ -83,6 +83,10 @@ class Columns(Mapping[str, Column]):
             return values
         return column
 
+    def value(self, name: str, row: int) -> Any:
+        """Return one value of a column."""
+        return self[name][row]
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
 

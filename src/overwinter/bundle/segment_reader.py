@@ -1,0 +1,245 @@
+"""
+Reading one segment: its words are verified at once, its blocks when asked.
+
+Layout: ``schema/FORMAT.md``, "Segment".
+"""
+
+from collections.abc import Iterator
+from functools import cached_property
+
+from ..errors import BlockDamagedError, SegmentDamagedError
+from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK
+from ..trust import Signature, valid_signers
+from .blocks import (
+    LAYOUT_ENTRY,
+    STORED,
+    PayloadTable,
+    Placement,
+    check_block,
+    read_block,
+)
+from .ends import Ends
+from .record_block import RecordBlock
+from .segment import Foot, Statement, read_parts
+from .trailer import SegmentEntry
+
+__all__ = ["Segment"]
+
+# Bytes of the layout that are read at once: whole entries.
+_PAGE = LAYOUT_ENTRY.size * 2730
+
+
+class Segment:
+    """One sound segment: its words are verified, its blocks are not yet read."""
+
+    def __init__(self, source: Ends, entry: SegmentEntry, number: int) -> None:
+        self.source, self.entry, self.number = source, entry, number
+        self.part = f"segment {number}"
+        foot, statement, words, signatures = read_parts(
+            source, entry.offset, entry.size, self.part
+        )
+        if foot.digest != entry.digest:
+            raise SegmentDamagedError(
+                source.name,
+                self.part,
+                f"the name {foot.digest.hex()[:16]}…",
+                f"{entry.digest.hex()[:16]}…, as the trailer says",
+            )
+        self.foot: Foot = foot
+        self.statement: Statement = statement
+        self.signatures: tuple[Signature, ...] = signatures
+        self._words = words
+        self._pages: dict[int, bytes] = {}
+
+    @property
+    def name(self) -> str:
+        """The segment's name: SHA-256 of its statement, in hex."""
+        return self.entry.digest.hex()
+
+    @cached_property
+    def signers(self) -> tuple[bytes, ...]:
+        """Public keys whose signatures over the statement hold."""
+        return valid_signers(self._words, self.signatures)
+
+    @property
+    def is_as_written(self) -> bool:
+        """Whether the statement says nothing that this release does not know."""
+        try:
+            return self.statement.pack() == self._words
+        except (ValueError, TypeError):
+            return False  # nested deeper than we write
+
+    @property
+    def blocks(self) -> Iterator[RecordBlock]:
+        """The record blocks, in order."""
+        for number, stamp in enumerate(self.statement.blocks):
+            yield RecordBlock(self, number, stamp)
+
+    def blocks_of(self, kind: str, key: str) -> Iterator[RecordBlock]:
+        """
+        Give the record blocks that may hold records of *key*.
+
+        As a rule that is one for each version and environment of the kind.
+        """
+        groups: dict[tuple[int, int | None], list[int]] = {}
+        for number, stamp in enumerate(self.statement.blocks):
+            if self.statement.kinds[stamp.kind].kind == kind and stamp.first <= key:
+                groups.setdefault((stamp.kind, stamp.environment), []).append(number)
+        for numbers in groups.values():
+            for number in self._covering(numbers, key):
+                yield RecordBlock(self, number, self.statement.blocks[number])
+
+    def _covering(self, numbers: list[int], key: str) -> Iterator[int]:
+        stamps = self.statement.blocks
+        lasts = [stamps[number].last for number in numbers]
+        if any(last is not None for last in lasts):
+            for number, last in zip(numbers, lasts, strict=True):
+                if last is None or key <= last:
+                    yield number
+            return
+        # They lie apart: the last that begins before the key, and where that begins
+        # with it, also those before, which may end with it.
+        for number in reversed(numbers):
+            yield number
+            if stamps[number].first < key:
+                return
+
+    def untiled(self) -> str:
+        """Return where the stored blocks leave a gap or overlap, or nothing."""
+        position = 0
+        for each in sorted(self.placements, key=lambda each: each.offset):
+            if each.offset != position:
+                return f"a block at {each.offset:,} where one must be at {position:,}"
+            position += each.stored_size
+        if position != self.foot.blocks_size:
+            return f"an end of blocks at {position:,}, not {self.foot.blocks_size:,}"
+        return ""
+
+    @property
+    def placements(self) -> tuple[Placement, ...]:
+        """The layout: record blocks in order, then payload blocks by number."""
+        return tuple(map(self.placement, range(self.foot.n_blocks)))
+
+    def placement(self, index: int) -> Placement:
+        """
+        Return one entry of the layout.
+
+        The layout grows with the payloads, so only the page around it is read.
+        """
+        page, at = divmod(index * LAYOUT_ENTRY.size, _PAGE)
+        if page not in self._pages:
+            begin = self.entry.offset + self.foot.blocks_size + page * _PAGE
+            size = min(_PAGE, self.foot.layout_size - page * _PAGE)
+            data = self.source.read(begin, size)
+            if len(data) != size:
+                raise BlockDamagedError(
+                    self.source.name,
+                    f"{self.part}, layout",
+                    f"{len(data):,} bytes",
+                    f"{size:,}",
+                )
+            self._pages[page] = data
+        return Placement.unpack(self._pages[page][at : at + LAYOUT_ENTRY.size])
+
+    def read_record_block(self, number: int) -> bytes:
+        """Return one record block's verified bytes."""
+        stamp = self.statement.blocks[number]
+        part = f"{self.part}, record block {number}"
+        return self._read(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
+
+    def read_payload_blocks(self, table: PayloadTable, first: int, last: int) -> bytes:
+        """
+        Return the verified bytes of blocks of *table*, from *first* to *last*.
+
+        Raises:
+            BlockDamagedError: One of them is damaged.
+            TooLargeError: One is larger than a reader accepts.
+        """
+        if first == last:
+            return self._read_payload_block(table, first)
+        whole = self._read_adjacent(table, first, last)
+        if whole is None:
+            blocks = range(first, last + 1)
+            return b"".join(self._read_payload_block(table, at) for at in blocks)
+        return whole
+
+    def _read_payload_block(self, table: PayloadTable, at: int) -> bytes:
+        number = table.blocks[at]
+        return self._read(
+            self._payload_index(number),
+            table.sizes[at],
+            table.digests[at],
+            self._payload_part(number),
+            MAX_BLOCK,
+        )
+
+    def _read_adjacent(
+        self, table: PayloadTable, first: int, last: int
+    ) -> bytes | None:
+        """Return stored blocks that lie one behind the other, read as one."""
+        blocks = range(first, last + 1)
+        places = [self.placement(self._payload_index(table.blocks[n])) for n in blocks]
+        position = begin = places[0].offset
+        for at, place in zip(blocks, places, strict=True):
+            if (place.codec, place.offset) != (STORED, position) or (
+                place.stored_size != table.sizes[at]
+            ):
+                return None
+            position += place.stored_size
+        if position > self.foot.blocks_size or any(
+            table.sizes[at] > MAX_BLOCK for at in blocks
+        ):
+            return None  # read one by one, which says what is wrong
+        data = self.source.read(self.entry.offset + begin, position - begin)
+        view, end = memoryview(data), 0
+        for at in blocks:
+            piece = view[end : end + table.sizes[at]]
+            end += table.sizes[at]
+            part = self._payload_part(table.blocks[at])
+            check_block(
+                piece, table.sizes[at], table.digests[at], self.source.name, part
+            )
+        return data
+
+    def view_payload_blocks(
+        self, table: PayloadTable, first: int, last: int
+    ) -> memoryview | None:
+        """Return stored blocks where they lie, unverified; ``None`` if they do not."""
+        places = [
+            self.placement(self._payload_index(table.blocks[at]))
+            for at in range(first, last + 1)
+        ]
+        position = begin = places[0].offset
+        for place in places:
+            if (place.codec, place.offset) != (STORED, position):
+                return None
+            position += place.stored_size
+        return self.source.view(self.entry.offset + begin, position - begin)
+
+    def _payload_index(self, number: int) -> int:
+        total = self.statement.payload_blocks
+        if number >= total:
+            raise BlockDamagedError(
+                self.source.name,
+                self._payload_part(number),
+                "a number",
+                f"one below {total}",
+            )
+        return len(self.statement.blocks) + number
+
+    def _payload_part(self, number: int) -> str:
+        return f"{self.part}, payload block {number}"
+
+    def _read(
+        self, index: int, size: int, digest: bytes, part: str, limit: int
+    ) -> bytes:
+        return read_block(
+            self.source,
+            self.entry.offset,
+            self.foot.blocks_size,
+            self.placement(index),
+            size,
+            digest,
+            part,
+            limit=limit,
+        )
