@@ -7,6 +7,7 @@ What is written is canonical: equal values give equal bytes. Layout:
 
 import sys
 from array import array
+from itertools import chain
 from typing import Any
 
 import msgpack
@@ -65,18 +66,45 @@ def unpack(data: bytes, source: str, part: str) -> Any:
     """
     try:
         _prove_whole(data)
+        if (maps := _unpacked_maps(data)) is not None:
+            return maps
         # strict_map_key keeps map keys to text and bytes; the pairs hook refuses
         # bytes, and sees a key that stands twice, which a dict would swallow.
-        return msgpack.unpackb(
-            data,
-            strict_map_key=True,
-            object_pairs_hook=_unique,
-            ext_hook=_no_extension,
-            max_ext_len=0,
-        )
+        return msgpack.unpackb(data, object_pairs_hook=_unique, **_STRICTLY)
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
         reason = str(error) or _REASONS.get(type(error), type(error).__name__)
         raise DamagedError(source, part, reason, "canonical msgpack") from error
+
+
+def _unpacked_maps(data: bytes) -> list[dict[str, Any]] | None:
+    """
+    Return the maps in *data*, or ``None`` where it may be no list of sound maps.
+
+    A pairs hook for each of 200,000 maps takes more than all the rest: 153 ms, 65
+    without it. Writing them again takes 15, and gives the same bytes only where
+    no key stood twice: a dict keeps one of them, so its map would be shorter.
+    """
+    # What the first value of a list is, is seen at once.
+    if not data or data[_LIST_HEADS.get(data[0], 1) :][:1] not in _FIXMAPS:
+        return None
+    try:
+        maps = msgpack.unpackb(data, **_STRICTLY)
+        if set(map(type, maps)) != {dict} or msgpack.packb(maps) != data:
+            return None
+        if any(head in data for head in _BIN_HEADS):
+            # A key could be bytes, also of a map inside.
+            "".join(set().union(*maps))
+            inner = chain.from_iterable(map(dict.values, maps))
+            if not set(map(type, inner)) <= _SCALARS:
+                return None
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException):
+        return None  # whoever looks closer says why
+    return maps  # type: ignore[no-any-return]
+
+
+_FIXMAPS = frozenset(bytes([head]) for head in range(0x80, 0x90))
+_LIST_HEADS = {0xDC: 3, 0xDD: 5}  # sizes of those that are not of one byte
+_BIN_HEADS = b"\xc4", b"\xc5", b"\xc6"
 
 
 def are_like(column: bytes, first: str, rows: int) -> bool:
@@ -208,6 +236,9 @@ def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
 
 def _no_extension(code: int, data: bytes) -> Any:
     raise ValueError(f"the extension type {code}")
+
+
+_STRICTLY = {"strict_map_key": True, "ext_hook": _no_extension, "max_ext_len": 0}
 
 
 def _prove_whole(data: bytes) -> None:
