@@ -132,6 +132,23 @@ def test_a_value_is_exactly_these_bytes(value, data):
     assert pack(value) == data
 
 
+@quickly
+@given(st.lists(st.dictionaries(TEXT, SCALARS, max_size=4), max_size=8), st.randoms())
+def test_a_column_of_maps_is_written_as_each_of_them(maps, random):
+    """By key, whatever order each was filled in, and whichever stands beside it."""
+    alone = b"".join(map(pack, maps))
+    shuffled = [dict(random.sample(list(each.items()), len(each))) for each in maps]
+    given = [list(each.items()) for each in shuffled]
+
+    assert pack(shuffled) == packer_header(len(maps)) + alone
+    assert [list(each.items()) for each in shuffled] == given
+
+
+def packer_header(size):
+    """Return the first bytes of a list of *size*."""
+    return msgpack.Packer().pack_array_header(size)
+
+
 class Colour(IntEnum):
     """A subclass of int, which msgpack would write as one."""
 
@@ -167,7 +184,14 @@ class Text(str):
 )
 def test_a_value_that_would_come_back_as_another_is_not_written(value):
     """Subclasses, buffers and msgpack's own types, at the top and inside."""
-    for nested in (value, [value], {"a": value}, [[1], value], [{"a": [value]}]):
+    for nested in (
+        value,
+        [value],
+        {"a": value},
+        [[1], value],
+        [{"a": [value]}],
+        [{"a": 1}, {"a": value}],
+    ):
         with pytest.raises(TypeError, match="is no plain value"):
             pack(nested)
 
@@ -177,6 +201,8 @@ def test_a_key_that_is_no_text_is_not_written(key):
     """Sorted, or read by another language, only text keeps its meaning."""
     with pytest.raises(TypeError, match="a map key must be str, got"):
         pack([{key: 1}])
+    with pytest.raises(TypeError, match="a map key must be str, got"):
+        pack([{"a": 1}, {key: 1}])
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**100])
