@@ -253,7 +253,7 @@ def _sorted(value: Any, depth: int) -> Any:
         return {key: _sorted(value[key], depth + 1) for key in sorted(value)}
     if kind is list or kind is tuple:
         # A long list of scalars is the common case, and needs no copy. One of such
-        # lists is looked at as a whole: 200,000 of them are written in 31 ms instead of 77.
+        # lists is looked at as a whole: 31 ms instead of 77 to write 200,000 of them.
         types = set(map(type, value)) if kind is list else {kind}
         if types <= _SCALARS:
             return value
