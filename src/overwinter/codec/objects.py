@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from inspect import getattr_static
 from itertools import starmap
+from operator import attrgetter
 from types import FunctionType, MemberDescriptorType, UnionType
 from typing import (
     TYPE_CHECKING,
@@ -40,7 +41,7 @@ def columns_of(cls: type, objects: Sequence[Any]) -> dict[str, Column]:
     """Return the fields of *objects*, all of the attrs class *cls*, as columns."""
     columns: dict[str, Column] = {}
     for name, hint in _annotations(cls).items():
-        column = [getattr(each, name) for each in objects]
+        column = list(map(attrgetter(name), objects))
         unstructure = _hooks(hint)[0]
         columns[name] = (
             column if unstructure is None else list(map(unstructure, column))
