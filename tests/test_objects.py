@@ -304,3 +304,62 @@ def test_columns_of_different_lengths_make_no_objects():
 def test_no_rows_are_no_objects():
     """A class is not asked to make what is not there."""
     assert objects_of(Plain, {"key": [], "size": [], "names": []}) == []
+
+
+@pytest.fixture
+def collector():
+    """Leave the collector as it was, and nothing frozen."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.enable()
+    yield
+    gc.unfreeze()
+    (gc.enable if was_enabled else gc.disable)()
+
+
+def many_rows():
+    """Return as many rows as the collector would run for."""
+    return [f"{row}" for row in range(gc.get_threshold()[0] + 1)]
+
+
+def generation_of(value):
+    """Return the generation of the collector that *value* is in."""
+    return next(
+        number
+        for number in range(3)
+        if any(each is value for each in gc.get_objects(generation=number))
+    )
+
+
+def test_many_objects_are_old_at_once(collector):
+    """The collector does not visit them again and again while a load goes on."""
+    made = objects_of(Mixed, {"key": many_rows()})
+    assert generation_of(made[0]) == 2
+    assert gc.get_freeze_count() == 0
+    assert gc.isenabled()
+
+
+def test_a_few_objects_leave_the_generations_alone(collector):
+    """What else is young would not be looked at when it becomes garbage."""
+    gc.disable()
+    young = []
+    gc.enable()
+    objects_of(Mixed, {"key": ["a"]})
+    assert generation_of(young) < 2
+
+
+def test_what_somebody_froze_stays_frozen(collector):
+    """A process that forks keeps its pages shared that way."""
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    objects_of(Mixed, {"key": many_rows()})
+    # What is frozen may be freed, but is not let go.
+    assert gc.get_freeze_count() > frozen // 2
+
+
+def test_a_collector_that_is_off_is_not_touched(collector):
+    """Who switched it off has reasons."""
+    gc.disable()
+    made = objects_of(Mixed, {"key": many_rows()})
+    assert not gc.isenabled()
+    assert generation_of(made[0]) == 0
