@@ -132,6 +132,23 @@ def test_a_value_is_exactly_these_bytes(value, data):
     assert pack(value) == data
 
 
+@quickly
+@given(st.lists(st.dictionaries(TEXT, SCALARS, max_size=4), max_size=8), st.randoms())
+def test_a_column_of_maps_is_written_as_each_of_them(maps, random):
+    """By key, whatever order each was filled in, and whichever stands beside it."""
+    alone = b"".join(map(pack, maps))
+    shuffled = [dict(random.sample(list(each.items()), len(each))) for each in maps]
+    given = [list(each.items()) for each in shuffled]
+
+    assert pack(shuffled) == packer_header(len(maps)) + alone
+    assert [list(each.items()) for each in shuffled] == given
+
+
+def packer_header(size):
+    """Return the first bytes of a list of *size*."""
+    return msgpack.Packer().pack_array_header(size)
+
+
 class Colour(IntEnum):
     """A subclass of int, which msgpack would write as one."""
 
@@ -167,7 +184,14 @@ class Text(str):
 )
 def test_a_value_that_would_come_back_as_another_is_not_written(value):
     """Subclasses, buffers and msgpack's own types, at the top and inside."""
-    for nested in (value, [value], {"a": value}, [[1], value], [{"a": [value]}]):
+    for nested in (
+        value,
+        [value],
+        {"a": value},
+        [[1], value],
+        [{"a": [value]}],
+        [{"a": 1}, {"a": value}],
+    ):
         with pytest.raises(TypeError, match="is no plain value"):
             pack(nested)
 
@@ -177,6 +201,8 @@ def test_a_key_that_is_no_text_is_not_written(key):
     """Sorted, or read by another language, only text keeps its meaning."""
     with pytest.raises(TypeError, match="a map key must be str, got"):
         pack([{key: 1}])
+    with pytest.raises(TypeError, match="a map key must be str, got"):
+        pack([{"a": 1}, {key: 1}])
 
 
 @pytest.mark.parametrize("number", [2**64, -(2**63) - 1, 10**100])
@@ -221,7 +247,18 @@ def test_nesting_has_a_limit():
         (b"\xc7\x0c\xff" + bytes(12), "exceeds max_ext_len"),
         (b"\x82\xa1a\x01\xa1a\x01", "the key 'a' stands twice in one map"),
         (b"\x91\x82\xa1a\x01\xd9\x01a\x02", "the key 'a' stands twice in one map"),
+        (b"\x91\x81\xa1a\x82\xa1b\x01\xa1b\x02", "the key 'b' stands twice in one map"),
+        (b"\xdc\0\1\x82\xa1a\x01\xa1a\x01", "the key 'a' stands twice in one map"),
+        (b"\xdd\0\0\0\1\x82\xa1a\xc0\xa1a\xc0", "the key 'a' stands twice in one map"),
         (b"\x81\xc4\x01a\x01", "a map key that is no text"),
+        (b"\x91\x81\xc4\x01a\x01", "a map key that is no text"),
+        (b"\x92\x81\xa1a\x01\x81\xc4\x01a\x01", "a map key that is no text"),
+        (b"\x91\x81\xa1a\x81\xc4\x01a\x01", "a map key that is no text"),
+        (b"\x91\x81\x01\x01", "int is not allowed for map key"),
+        (b"\x91\x81\xa1a\xa1\xff", "can't decode byte 0xff"),
+        (b"\x91\x81\xa1a\xd4\x01x", r"exceeds max_ext_len\(0\)"),
+        (b"\x91\x81\xa1a\x01\x02", "1 bytes after the value"),
+        (b"\x92\x81\xa1a\x01", "No more data"),
         (b"\x81\x01\x01", "int is not allowed for map key"),
         (b"\x81\xc0\x01", "not allowed for map key"),
         (b"\x81\x90\x01", "list is not allowed for map key"),
@@ -240,6 +277,67 @@ def test_what_no_writer_writes_is_damaged(data, reason):
     """The error names the bundle, the part, and what was found there."""
     with pytest.raises(DamagedError, match=rf"^x\.owb: a part: found .*{reason}"):
         read(data)
+
+
+def encoded(value):
+    """Return *value* as msgpack, its maps given as pairs and their keys as they are."""
+    packer = msgpack.Packer()
+    if isinstance(value, tuple):
+        pairs = b"".join(encoded(each) for pair in value for each in pair)
+        return packer.pack_map_header(len(value)) + pairs
+    if isinstance(value, list):
+        return packer.pack_array_header(len(value)) + b"".join(map(encoded, value))
+    return packer.pack(value)
+
+
+def is_sound(value):
+    """Return whether no map in *value* has a key twice, or one that is no text."""
+    if isinstance(value, tuple):
+        keys = [key for key, _ in value]
+        return (
+            len(set(keys)) == len(keys)
+            and set(map(type, keys)) <= {str}
+            and all(is_sound(each) for _, each in value)
+        )
+    return not isinstance(value, list) or all(map(is_sound, value))
+
+
+def plain(value):
+    """Return *value* with its maps as dicts."""
+    if isinstance(value, tuple):
+        return {key: plain(each) for key, each in value}
+    return list(map(plain, value)) if isinstance(value, list) else value
+
+
+KEYS = st.sampled_from(["", "a", "b", "a" * 40, "é", b"a", b""])
+VALUES = st.integers(0, 300) | st.sampled_from(["b", b"b", None, 0.5, 2**63, "x" * 33])
+PAIRS = st.recursive(
+    VALUES,
+    lambda inner: (
+        st.lists(st.tuples(KEYS, inner), max_size=3).map(tuple)
+        | st.lists(inner, max_size=2)
+    ),
+    max_leaves=6,
+)
+MAPS = st.lists(st.tuples(KEYS, PAIRS), max_size=3).map(tuple)
+
+
+@settings(deadline=None, max_examples=1000)
+@given(st.lists(MAPS, min_size=1, max_size=20))
+def test_maps_in_a_list_are_as_sound_as_alone(maps):
+    """The short way for a column of maps refuses what the long one does."""
+    data = encoded(maps)
+    if is_sound(maps):
+        assert typed(read(data)) == typed(plain(maps))
+    else:
+        with pytest.raises(DamagedError, match=r"stands twice|no text"):
+            read(data)
+
+
+def test_maps_that_are_not_canonical_are_read_as_before():
+    """Heads longer than they need be, and keys in another order, are no damage."""
+    long_head = b"\x92\x81\xd9\x01a\x01\x82\xa1b\xcc\x01\xa1a\xcd\0\1"
+    assert read(long_head) == [{"a": 1}, {"b": 1, "a": 1}]
 
 
 def test_a_map_of_many_keys_is_refused_at_once():

@@ -4,6 +4,7 @@ Kinds: a class, its schemas and its steps, found to agree.
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from operator import attrgetter
 from types import NoneType
 from typing import Any
 
@@ -141,11 +142,11 @@ class Kind:
         columns = self.columns(artifacts)
         for artifact in artifacts:
             artifact.check_key(artifact.key)
+        if len(set(columns["key"])) == len(artifacts):
+            return columns
         by_key: dict[str, list[int]] = {}
         for row, key in enumerate(columns["key"]):
             by_key.setdefault(key, []).append(row)
-        if len(by_key) == len(artifacts):
-            return columns
         chosen: list[int] = []
         for rows in by_key.values():
             # Only for variants of one key is the digest worth its cost.
@@ -177,8 +178,10 @@ class Kind:
                 kind, allowed = kind.item, (*_LISTS, NoneType)
             if not isinstance(kind, ListOf):
                 continue
-            for row, artifact in enumerate(artifacts):
-                value = getattr(artifact, field.name)
+            column = list(map(attrgetter(field.name), artifacts))
+            if set(map(type, column)) <= set(allowed):
+                continue
+            for row, value in enumerate(column):
                 if type(value) not in allowed:
                     path = f"{self.name}[{row}].{field.name}"
                     found = f"{type(value).__name__} {value!a:.60}"

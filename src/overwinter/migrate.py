@@ -82,7 +82,9 @@ class _Migration:
         ]
         unknown = attrs.evolve(schema, fields=tuple(fields))
         try:
-            faults = find_faults(unknown, columns, limit=columns.rows)
+            faults = find_faults(
+                unknown, columns, limit=columns.rows, decoded=columns.facts
+            )
             if self.unread_payloads:
                 faults = {**faults, **_missing_payloads(schema, columns)}
         except KeyError as error:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from overwinter.codec import pack
+from overwinter.codec import Columns, pack
 from overwinter.limits import MAX_DEPTH, MAX_FAULTS, MAX_KEY
 from overwinter.schema import find_faults, read_schema
 from overwinter.schema.types import (
@@ -388,3 +388,78 @@ def test_the_fast_look_and_the_slow_one_agree(typed):
     type_, column = typed
     slow = all(_fault(type_, value, "x", 0) is None for value in column)
     assert _fits(type_, column) is slow
+
+
+@given(
+    _types.flatmap(
+        lambda type_: st.tuples(
+            st.just(type_), st.lists(st.one_of(_values_of(type_), _values), max_size=3)
+        )
+    )
+)
+@settings(max_examples=500, deadline=None)
+def test_what_was_decoded_is_found_to_fit_no_sooner(typed):
+    """What decoding proved needs no second look; everything else is asked."""
+    type_, column = typed
+    try:
+        columns = Columns(len(column), {"x": pack(column)})
+    except (TypeError, ValueError):
+        return  # nothing that could have been decoded
+    decoded = columns["x"]
+    slow = all(_fault(type_, value, "x", 0) is None for value in decoded)
+    fast = _fits(type_, decoded, columns.facts["x"])
+    assert fast is slow if _is_all_fast(type_) else fast <= slow
+
+
+@pytest.mark.parametrize("type_", ["i64", "time_ns"])
+@pytest.mark.parametrize(
+    "column",
+    [[U64 - 1], [I64], [1, I64], [I64, -1], [2**40, I64, 2**40], [-1, -(2**40)], [1]],
+    ids=str,
+)
+def test_a_decoded_integer_beyond_63_bits_is_found(type_, column):
+    """Decoding gives 64 bits, among them more than these types have."""
+    for nested, values in (
+        (type_, column),
+        ({"list": type_}, [column]),
+        ({"map": type_}, [{str(each): each} for each in column]),
+        ({"optional": type_}, [None, *column]),
+    ):
+        keys = [f"{row}" for row in range(len(values))]
+        columns = Columns(len(keys), {"key": pack(keys), "x": pack(values)})
+        faults = find_faults(_schema(nested), columns, decoded=columns.facts)
+        assert bool(faults) is (max(column) >= I64)
+
+
+def test_nothing_is_known_of_columns_that_were_not_decoded_here():
+    """What a step made, or rows that were picked, are asked everything."""
+    columns = Columns(2, {"x": pack(["a", "b"]), "y": [1, 2]})
+    assert columns.facts == {}
+    assert [columns["x"], columns["y"]] == [["a", "b"], [1, 2]]
+    assert set(columns.facts) == {"x"}
+    assert columns.take([1]).facts == {}
+    assert columns.replaced({"x": ["a", SURROGATE]}).facts == {}
+
+
+@pytest.mark.parametrize("name", SCALARS)
+def test_a_decoded_value_of_another_type_is_found(name):
+    """Beside right ones, alone, and inside lists, maps and optionals."""
+    scalar = Scalar(name)
+    values = [None, True, 1, I64, 0.5, "a", b"a", [], ["a"], {}, {"a": 1}]
+    good = [each for each in values if _fault(scalar, each, "", 0) is None]
+    for value in values:
+        for type_, column in (
+            (scalar, [value]),
+            (scalar, [good[0], value]),
+            (ListOf(scalar), [[good[0]], [value]]),
+            (ListOf(scalar), [[good[0]], value]),
+            (MapOf(scalar), [{"a": good[0]}, {"b": value}]),
+            (MapOf(scalar), [{"a": good[0]}, value]),
+            (OptionalOf(scalar), [None, value]),
+        ):
+            columns = Columns(len(column), {"x": pack(column)})
+            decoded = columns["x"]
+            slow = all(_fault(type_, each, "", 0) is None for each in decoded)
+            assert _fits(type_, decoded, columns.facts["x"]) <= slow
+            if name != "opaque":
+                assert _fits(type_, decoded, columns.facts["x"]) is slow

@@ -10,7 +10,8 @@ from typing import Any
 import attrs
 
 from ..errors import DamagedError
-from .wire import pack, unpack, unpacked_floats
+from ..schema import Decoded
+from .wire import has_wide, pack, unpack, unpacked_numbers
 
 __all__ = ["Column", "Columns", "Payloads", "Reference", "UnreadPayloadError"]
 
@@ -44,6 +45,9 @@ class Columns(Mapping[str, Column]):
     A mapping whose values are lists of ``rows`` plain values. Columns that were
     read from a bundle stay encoded until they are looked up; ``encoded`` gives
     their bytes back without a look.
+
+    Attributes:
+        facts: What is known of those that were decoded when they were looked up.
     """
 
     def __init__(
@@ -54,11 +58,13 @@ class Columns(Mapping[str, Column]):
     ) -> None:
         self.rows, self.source = rows, source
         self._columns = dict(columns)
+        self.facts: dict[str, Decoded] = {}
 
     def __getitem__(self, name: str) -> Column:
         column = self._columns[name]
         if isinstance(column, bytes):
-            column = self._columns[name] = self.decoded(name, column)
+            column, self.facts[name] = self._decoded(name, column)
+            self._columns[name] = column
         return column
 
     def decoded(self, name: str, column: Column | bytes) -> Column:
@@ -72,20 +78,24 @@ class Columns(Mapping[str, Column]):
         if type(column) is Payloads and any(type(v) is Reference for v in column):
             raise UnreadPayloadError(name)
         if isinstance(column, bytes):
-            if (floats := unpacked_floats(column, self.rows)) is not None:
-                return floats
-            part = f"column {name!r}"
-            values = unpack(column, self.source, part)
-            if type(values) is not list or len(values) != self.rows:
-                raise DamagedError(
-                    self.source, part, _shape(values), f"a list of {self.rows} values"
-                )
-            return values
+            return self._decoded(name, column)[0]
         return column
 
     def value(self, name: str, row: int) -> Any:
         """Return one value of a column."""
         return self[name][row]
+
+    def _decoded(self, name: str, data: bytes) -> tuple[Column, Decoded]:
+        if (numbers := unpacked_numbers(data, self.rows)) is not None:
+            values, is_wide = numbers
+            return values, Decoded(type(values[0]), is_wide)
+        part = f"column {name!r}"
+        values = unpack(data, self.source, part)
+        if type(values) is not list or len(values) != self.rows:
+            raise DamagedError(
+                self.source, part, _shape(values), f"a list of {self.rows} values"
+            )
+        return values, Decoded(None, has_wide(data))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)

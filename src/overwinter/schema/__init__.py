@@ -15,11 +15,12 @@ from .compatibility import oldest_reader
 from .conformance import U64, OpenEnum, Payload, Tagged, TimeNs, check_class
 from .model import InvalidSchemaError, Schema, read_schema
 from .types import Field
-from .validation import find_faults
+from .validation import Decoded, find_faults
 
 __all__ = [
     "U64",
     "Catalog",
+    "Decoded",
     "Field",
     "InvalidSchemaError",
     "OpenEnum",
