@@ -189,6 +189,14 @@ def pieces(*payloads, sizes=(5, 6)):
 
 
 FLOAT_32 = b"\x92\xca\x3f\0\0\0\xcb\x3f\xe0\0\0\0\0\0\0"
+
+
+def padded(count):
+    """Return a frame of zstd for one payload, with so many empty blocks in it."""
+    head = b"\x28\xb5\x2f\xfd\x20\x0b" + b"\x58\0\0firstsecond"
+    return head + 3 * count * b"\0" + b"\1\0\0"
+
+
 # What no writer of ours makes, and what is found in it.
 UNUSUAL = {
     "no order": (Forgery(columns={"key": ["a", "A"]}), set()),
@@ -223,6 +231,11 @@ UNUSUAL = {
         Forgery(columns={"content": {"offset": [0, 5], "size": [5, 6], "to": []}}),
         {"quarantined"},
     ),
+    "a frame of 1,034 bytes for 11": (Forgery(stored={1: (padded(337), 1)}), set()),
+    "a frame of 1,037 bytes for 11": (
+        Forgery(stored={1: (padded(338), 1)}),
+        {"quarantined"},
+    ),
     "one payload block of two lost": (
         attrs.evolve(pieces(b"first", b"second"), stored={1: (b"First", 0)}),
         {"quarantined"},
@@ -235,6 +248,8 @@ UNUSUAL = {
         Forgery(kind={"schema": {"language": 2}}, stored={1: (b"firstsEcond", 0)}),
         {"quarantined"},
     ),
+    "a last key": (Forgery(stamp={"last": "b"}), set()),
+    "a last key that is none": (Forgery(stamp={"last": None}), {"refused"}),
     "an opaque kind": (Forgery(kind={"schema": {"language": 2}}), set()),
     "an environment that is a truth": (
         Forgery(statement={"environments": [{}, {}]}, stamp={"environment": True}),
