@@ -27,6 +27,8 @@ from overwinter.bundle import Records, trailer
 from overwinter.bundle.blocks import LAYOUT_ENTRY
 from overwinter.bundle.prefix import PREFIX
 from overwinter.bundle.segment import FOOT, STATEMENT
+from overwinter.codec import pack, unpack
+from overwinter.errors import DamagedError
 from overwinter.trust import STATEMENT_TYPE
 
 PAGE = (Path(__file__).parents[2] / "schema" / "FORMAT.md").read_text(encoding="utf-8")
@@ -319,6 +321,19 @@ def test_a_limit_on_the_page_is_that_of_the_code(sentence, limit):
 def test_the_window_on_the_page_is_that_of_the_code():
     """The page gives it as a power of two."""
     assert f"window at most 2^{limits.MAX_WINDOW_LOG}" in PAGE
+
+
+def test_how_deep_values_nest_is_what_the_page_says():
+    """What writers nest and what the reader takes, to the level."""
+    assert "Lists and maps lie in each other at most 33 deep." in PAGE
+    assert "refuses what is nested more than 1,024 deep" in PAGE
+
+    pack(msgpack.unpackb(b"\x91" * 33 + b"\xc0"))
+    with pytest.raises(ValueError, match="nested deeper"):
+        pack(msgpack.unpackb(b"\x91" * 34 + b"\xc0"))
+    unpack(b"\x91" * 1024 + b"\xc0", "bundle", "part")
+    with pytest.raises(DamagedError, match="nested levels"):
+        unpack(b"\x91" * 1025 + b"\xc0", "bundle", "part")
 
 
 def test_what_is_signed_is_what_the_page_says():
