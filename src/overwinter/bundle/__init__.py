@@ -5,7 +5,7 @@ Each part of the layout is one module, and a module knows only the parts that it
 is made of: ``prefix``, ``trailer``, ``blocks`` (record and payload blocks and the
 layout that places them), ``segment`` (foot, statement, signatures), ``packing``
 and ``unpacking`` (payloads and references to them), and over them ``writer``,
-``reader``, ``verifying`` and ``rewriting``.
+``reader``, ``verifying``, ``rewriting`` and ``union``.
 """
 
 from .reader import Bundle, RecordBlock, Segment

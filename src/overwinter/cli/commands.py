@@ -8,6 +8,7 @@ from ..version import VERSION
 from .inspect import inspect
 from .migrate import migrate
 from .schema import schema
+from .union import union
 from .upgrade import upgrade
 from .verify import verify
 
@@ -23,5 +24,6 @@ def overwinter() -> None:
 overwinter.add_command(inspect)
 overwinter.add_command(migrate)
 overwinter.add_command(schema)
+overwinter.add_command(union)
 overwinter.add_command(upgrade)
 overwinter.add_command(verify)
