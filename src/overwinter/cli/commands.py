@@ -5,6 +5,7 @@ The group of commands.
 import click
 
 from ..version import VERSION
+from .diff import diff
 from .inspect import inspect
 from .migrate import migrate
 from .schema import schema
@@ -21,6 +22,7 @@ def overwinter() -> None:
     """Compile caches that survive the winter between versions."""
 
 
+overwinter.add_command(diff)
 overwinter.add_command(inspect)
 overwinter.add_command(migrate)
 overwinter.add_command(schema)
