@@ -18,6 +18,7 @@ from bundles import (
     stamp_of,
     tiles,
 )
+from forging import Forgery
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -343,6 +344,17 @@ def test_an_opaque_kind_is_compared_by_key_and_told():
     ]
     assert all("acme/plan version 1 are compared by key" in p for p in found.problems)
     assert len(found.problems) == 2
+
+
+def test_a_value_deeper_than_is_written_is_unknown_and_told():
+    """A forger's nesting ends no comparison."""
+    deep: Any = 0.5
+    for _ in range(60):
+        deep = [deep]
+    forged = Forgery(columns={"ratio": [deep, 0.5]}).file()
+    found = diff(forged, built(plans(("a", b"first"), ("b", b"second"))))
+    assert [(each.outcome, each.key) for each in found.differences] == [(UNKNOWN, "a")]
+    assert "segment 0, record block 0, 'a': " in found.problems[0]
 
 
 @pytest.mark.parametrize(

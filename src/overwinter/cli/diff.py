@@ -12,6 +12,7 @@ from ..environment import Environment
 from .codes import DAMAGED, FAILED
 from .inspect import summary
 from .output import print_json, print_line, print_table, print_words, printable
+from .progress import shown
 
 __all__ = ["diff"]
 
@@ -35,7 +36,8 @@ def diff(a: str, b: str, as_json: bool, tell: bool) -> int:
     Exits with 4 where something could not be compared, otherwise with 0, also where
     the bundles differ, unless --exit-code asks for 1.
     """
-    found = diff_bundles(a, b)
+    with shown("comparing") as progress:
+        found = diff_bundles(a, b, progress=progress)
     if as_json:
         print_json(found.as_dict())
     else:

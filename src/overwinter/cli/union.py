@@ -7,6 +7,7 @@ import click
 from ..union import union as unite_bundles
 from .codes import DAMAGED
 from .output import print_json, print_line, print_table, print_words, printable
+from .progress import shown
 
 __all__ = ["union"]
 
@@ -32,7 +33,8 @@ def union(files: tuple[str, ...], out: str, as_json: bool) -> int:
     come once. The order of FILES does not matter, and nothing of them is run.
     Exits with 4 where one of them has damage; NEW holds that as it was.
     """
-    report = unite_bundles(files, out)
+    with shown("uniting") as progress:
+        report = unite_bundles(files, out, progress=progress)
     if as_json:
         print_json(report.as_dict())
     else:
