@@ -1,5 +1,6 @@
 """Comparing: what two bundles hold, whatever their segments, and as little read."""
 
+import tracemalloc
 from collections import Counter
 from typing import Any
 
@@ -226,20 +227,20 @@ def test_what_both_say_in_the_same_words_is_not_read(is_changed):
     assert len(blocks & b.seen) < 70_000
 
 
-def test_payloads_are_kept_for_one_block_at_a_time(monkeypatch):
+def test_payloads_are_kept_for_one_block_at_a_time(tmp_path):
     """A bundle of many segments needs no more memory than one of its blocks."""
-    data = saved([([(f"key-{n}", b"%d" % n)], None) for n in range(5)])
-    kept: list[Any] = []
-    original = Bundle.__init__
-
-    def opened(self: Bundle, target: Any) -> None:
-        original(self, target)
-        kept.extend(self.segments)
-
-    monkeypatch.setattr(Bundle, "__init__", opened)
-    assert len(outcomes(data, sample())) == 9
-    assert len(kept) == 6
-    assert all(segment._last is None for segment in kept)
+    data = built(big(("key-0", 0)))
+    for number in range(1, 40):
+        data = appended(data, big((f"key-{number}", number)))
+    path = tmp_path / "a.owb"
+    path.write_bytes(data)
+    tracemalloc.start()
+    try:
+        assert len(outcomes(path, sample())) == 44
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * 200_000 < len(data) / 3
 
 
 def test_a_payload_that_rows_share_is_hashed_once(monkeypatch):

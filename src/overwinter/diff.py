@@ -8,7 +8,7 @@ kind and environment hold the same records and name the same payloads. Only othe
 blocks are read, one at a time, so what is equal by its words is not verified.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from typing import Any
 
@@ -41,7 +41,7 @@ ONLY_A, ONLY_B, DIFFERS, UNKNOWN = "only a", "only b", "differs", "unknown"
 Target = PathLike | Buffer | Source
 
 
-@attrs.frozen(order=True)
+@attrs.frozen
 class Variant:
     """
     One artifact of a key.
@@ -126,6 +126,8 @@ def diff(a: Target, b: Target, *, progress: Progress | None = None) -> BundleDif
 
 # Where an artifact stands: kind, environment as msgpack, key.
 _Place = tuple[str, bytes, str]
+# Version of a record, and its artifact digest; empty where it could not be read.
+_Variant = tuple[int, bytes]
 # What makes two record blocks equal: kind, version, fingerprint, environment, digest.
 _Mark = tuple[str, int, bytes, bytes, bytes]
 
@@ -149,15 +151,14 @@ class _Comparison:
             for block in _blocks(bundle)
         )
         self.counter = Counter(total, progress)
-        self.found: dict[_Place, tuple[set[Variant], set[Variant]]] = {}
+        self.found: dict[_Place, tuple[set[_Variant], set[_Variant]]] = {}
         self.environments: dict[bytes, Environment | None] = {}
 
     def diff(self) -> BundleDiff:
         for side, bundle in enumerate(self.bundles):
             for block in _blocks(bundle):
                 if _mark(block) not in self.shared:
-                    for key, variant in self.contents(block) or ():
-                        self.place(block, key)[side].add(variant)
+                    self.add(block, side)
                     self.counter.advance(block.stamp.size + block.stamp.payload_size)
         self.drop_equal()
         self.look_into_shared()
@@ -171,16 +172,20 @@ class _Comparison:
             one.name, other.name, tuple(differences), tuple(self.problems)
         )
 
-    def place(self, block: RecordBlock, key: str) -> tuple[set[Variant], set[Variant]]:
-        kind, environment = _group(block)
-        self.environments.setdefault(environment, block.environment)
-        return self.found.setdefault((kind, environment, key), (set(), set()))
+    def add(self, block: RecordBlock, side: int) -> None:
+        group = _group(block)
+        self.environments.setdefault(group[1], block.environment)
+        for key, variant in self.contents(block) or ():
+            place = *group, key
+            if place not in self.found:
+                self.found[place] = (set(), set())
+            self.found[place][side].add(variant)
 
     def drop_equal(self) -> None:
         self.found = {
             place: (a, b)
             for place, (a, b) in self.found.items()
-            if a != b or not all(each.digest for each in a)
+            if a != b or not _are_known(a)
         }
 
     def look_into_shared(self) -> None:
@@ -213,14 +218,14 @@ class _Comparison:
         except FormatError:
             pass  # it is told below, where the twin is asked instead
         contents = self.contents(block)
-        if contents is None or not all(variant.digest for _, variant in contents):
+        if contents is None or not _are_known(variant for _, variant in contents):
             twin = RecordBlock(copy(twin.segment), twin.number, twin.stamp)
             contents = self.contents(twin) or contents or []
         for key, variant in contents:
             for variants in self.found.get((*group, key), ()):
                 variants.add(variant)
 
-    def contents(self, block: RecordBlock) -> list[tuple[str, Variant]] | None:
+    def contents(self, block: RecordBlock) -> list[tuple[str, _Variant]] | None:
         """Return key and artifact of each row, or ``None`` where the keys are lost."""
         stamp = block.kind
         name = f"{block.segment.source.name}: {block.part}"
@@ -232,7 +237,7 @@ class _Comparison:
                     f"types that this release does not know; upgrade overwinter"
                 )
                 keys = block.read_columns()[0]["key"]
-                return [(key, Variant(stamp.version, "")) for key in keys]
+                return [(key, (stamp.version, b"")) for key in keys]
             rows = block.read()
             columns = dict(rows.columns)
         except (FormatError, VersionError) as error:
@@ -246,34 +251,42 @@ class _Comparison:
         self.problems += sorted({str(fault) for fault in rows.faults.values()})
         contents = []
         for row, key in enumerate(columns["key"]):
-            digest = ""
+            digest = b""
             if row not in rows.faults:
                 try:
                     record = {field: column[row] for field, column in columns.items()}
-                    digest = record_digest(record, ()).hex()
+                    digest = record_digest(record, ())
                 except ValueError as error:  # nested deeper than what is written
                     self.problems.append(f"{name}, {key!a:.80}: {error}")
-            contents.append((key, Variant(stamp.version, digest)))
+            contents.append((key, (stamp.version, digest)))
         return contents
 
-    def difference(self, place: _Place, a: set[Variant], b: set[Variant]) -> Difference:
+    def difference(
+        self, place: _Place, a: set[_Variant], b: set[_Variant]
+    ) -> Difference:
         kind, environment, key = place
-        common = {each for each in a & b if each.digest}
+        common = {each for each in a & b if _are_known([each])}
         if not a or not b:
             outcome = ONLY_A if a else ONLY_B
-        elif all(each.digest for each in a | b):
-            outcome = DIFFERS
         else:
-            outcome = UNKNOWN
+            outcome = DIFFERS if _are_known(a | b) else UNKNOWN
         return Difference(
             outcome,
             kind,
             key,
             self.environments[environment],
-            tuple(sorted(a - common)),
-            tuple(sorted(b - common)),
+            _variants(a - common),
+            _variants(b - common),
             len(common),
         )
+
+
+def _are_known(variants: Iterable[_Variant]) -> bool:
+    return all(digest for _, digest in variants)
+
+
+def _variants(variants: Iterable[_Variant]) -> tuple[Variant, ...]:
+    return tuple(Variant(version, digest.hex()) for version, digest in sorted(variants))
 
 
 def _blocks(bundle: Bundle) -> Iterator[RecordBlock]:
