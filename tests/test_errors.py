@@ -53,6 +53,10 @@ EXAMPLES = {
         ("x.owb",),
         "x.owb: found something there already|expected nothing|choose another path",
     ),
+    errors.ChangedError: (
+        ("x.owb",),
+        "x.owb: found it changed|expected it to stay|try again when nobody writes",
+    ),
     errors.BrokenRulesError: (
         ("acme/plan", ("SINGLE_HEAD: two",)),
         "acme/plan: found 1 broken rules|expected none|SINGLE_HEAD: two|mend them",

@@ -10,7 +10,8 @@ this machine, migrated, checked) → ``populate`` (staged, then published into t
 live caches); ``load`` says so line by line.
 
 Upgrading, ``upgrade``, is loading into a new bundle instead of into caches; what a
-kind promises is held together, for who writes one, by ``contract``.
+kind promises is held together, for who writes one, by ``contract``. ``union`` and
+``diff`` take bundles as they are stored, and build nothing.
 
 For PyTorch, ``overwinter.torch`` drains and populates a live process.
 """

@@ -8,6 +8,7 @@ once: what was found, what was expected, where, and the next step.
 __all__ = [
     "BlockDamagedError",
     "BrokenRulesError",
+    "ChangedError",
     "ConflictError",
     "DamagedError",
     "DraftError",
@@ -347,6 +348,22 @@ class ConflictError(StoreError):
         return (
             f"{self.path}: found something there already, expected nothing; choose "
             f"another path, or move away what is there"
+        )
+
+
+class ChangedError(StoreError):
+    """A file is another than it was when its reading began: read it again."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path, "read it", "it changed in the meantime")
+
+    def __reduce__(self) -> "tuple[type[ChangedError], tuple[str]]":
+        return ChangedError, (self.path,)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: found it changed since its reading began, expected it to "
+            f"stay as it was; try again when nobody writes to it"
         )
 
 

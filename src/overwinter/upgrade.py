@@ -35,6 +35,7 @@ from .files import Buffer, PathLike, write_all
 from .info import Note
 from .kind import Kind
 from .migrate import Migrated, migrate
+from .progress import Counter, Progress, counted
 from .trust import Policy, SigningKey, own_key
 from .version import WRITER
 
@@ -148,6 +149,7 @@ def upgrade(
     policy: Policy | None = None,
     key: SigningKey | None = None,
     level: int = DEFAULT_LEVEL,
+    progress: Progress | None = None,
 ) -> UpgradePlan:
     """
     Write a bundle again, its records brought to the newest versions.
@@ -158,6 +160,8 @@ def upgrade(
         policy: Whose segments to upgrade; this machine's own if not given.
         key: Signs what is written anew; this machine's key if not given.
         level: zstd level of what is written anew, 0 to store.
+        progress: Told of bytes done and in all; the sum is a guess, since what is
+            written anew is seldom as large as it was.
 
     Returns:
         What was done.
@@ -174,16 +178,23 @@ def upgrade(
         bundle.header.check_writable(bundle.name)
         try:
             with files.creating(out) as file:
-                return _Upgrade(bundle, policy).write(file, key, level)
+                return _Upgrade(bundle, policy, progress).write(file, key, level)
         except FileExistsError as error:
             raise ConflictError(str(out)) from error
 
 
 class _Upgrade:
-    def __init__(self, bundle: Bundle, policy: Policy | None) -> None:
+    def __init__(
+        self, bundle: Bundle, policy: Policy | None, progress: Progress | None = None
+    ) -> None:
         self.bundle, self.policy = bundle, policy or Policy.of_this_machine()
         self.problems = [bundle.recovery] if bundle.recovery else []
         self.keeps_blocks = False
+        # Record blocks are first migrated, then written with all else.
+        total = sum(entry.size for entry in bundle.trailer.segments) + sum(
+            block.stamp.size for each in bundle.segments for block in each.blocks
+        )
+        self.counter = Counter(total, progress)
 
     def plan(self) -> UpgradePlan:
         plans = tuple(plan for _, _, plan, _ in self.walk())
@@ -191,6 +202,7 @@ class _Upgrade:
 
     def write(self, file: IO[bytes], key: SigningKey | None, level: int) -> UpgradePlan:
         self.keeps_blocks = True
+        file = counted(file, self.counter)
         prefix = write_prefix(Header(WRITER))
         write_all(file, [prefix])
         position, plans = len(prefix), []
@@ -249,6 +261,7 @@ class _Upgrade:
                 else self.block(block)
             )
             plans.append(plan)
+            self.counter.advance(block.stamp.size)
             if self.keeps_blocks:
                 blocks += made or (Kept(block),)
         is_changed = any(plan.migrated for plan in plans)

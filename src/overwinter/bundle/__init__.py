@@ -5,7 +5,7 @@ Each part of the layout is one module, and a module knows only the parts that it
 is made of: ``prefix``, ``trailer``, ``blocks`` (record and payload blocks and the
 layout that places them), ``segment`` (foot, statement, signatures), ``packing``
 and ``unpacking`` (payloads and references to them). Over them, to write:
-``segment_writer``, ``writer``, ``rewriting``; to read: ``record_block``,
+``segment_writer``, ``writer``, ``rewriting``, ``union``; to read: ``record_block``,
 ``segment_reader``, ``reader``, ``streaming``, ``verifying``.
 """
 

@@ -39,11 +39,13 @@ class Rows:
         columns: The columns, with the payloads in them.
         faults: For each row that cannot be used why; its payloads are null.
         table: The payload blocks of the whole record block.
+        payload_size: Bytes of payloads that were read for these rows.
     """
 
     columns: Columns
     faults: dict[int, FormatError]
     table: PayloadTable
+    payload_size: int
 
 
 @attrs.frozen
@@ -310,7 +312,7 @@ class Requested:
             plain = {name: held[name] for name in held if name not in payloads}
             columns = columns.replaced(plain).take(range(self.begin, self.end))
         columns = columns.replaced({**columns.items_unread(), **payloads})
-        return Rows(columns, faults, content.table)
+        return Rows(columns, faults, content.table, sum(s for _, s in self.spans))
 
 
 def _handed(spans: Sequence[Span], ends: list[int]) -> Iterator[Sequence[Span]]:

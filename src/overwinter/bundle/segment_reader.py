@@ -107,7 +107,7 @@ class Segment:
     def untiled(self) -> str:
         """Return where the stored blocks leave a gap or overlap, or nothing."""
         position = 0
-        for each in sorted(self.placements, key=lambda each: each.offset):
+        for each in sorted(self.placements, key=lambda p: (p.offset, p.stored_size)):
             if each.offset != position:
                 return f"a block at {each.offset:,} where one must be at {position:,}"
             position += each.stored_size

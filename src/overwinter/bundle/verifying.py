@@ -11,6 +11,7 @@ import attrs
 
 from ..codec import Columns, unpack
 from ..errors import FormatError
+from ..progress import Counter, Progress
 from ..trust import public_text
 from ..workers import Workers
 from .blocks import PayloadTable
@@ -43,20 +44,29 @@ class Finding:
     keys: tuple[str, ...] = ()
 
 
-def verify(bundle: Bundle) -> Iterator[Finding]:
+def verify(bundle: Bundle, *, progress: Progress | None = None) -> Iterator[Finding]:
     """
     Give everything that is wrong with an open bundle; nothing, if it is sound.
 
     A bundle whose prefix, header or trailer is damaged cannot be opened at all:
     that outcome is the error of `Bundle`.
+
+    Args:
+        bundle: The bundle.
+        progress: Told of bytes of payloads, done and in all.
     """
+    segments = bundle.segments
+    total = sum(
+        block.stamp.payload_size for segment in segments for block in segment.blocks
+    )
+    counter = Counter(total, progress)
     if bundle.recovery:
         yield Finding(TAIL_IGNORED, "end of file", bundle.recovery)
     yield from _verify_between(bundle)
     for number, error in bundle.refused:
         yield Finding(REFUSED, f"segment {number}", str(error))
     for segment in bundle.segments:
-        yield from verify_segment(segment)
+        yield from verify_segment(segment, counter)
 
 
 def _verify_between(bundle: Bundle) -> Iterator[Finding]:
@@ -76,8 +86,16 @@ def _verify_between(bundle: Bundle) -> Iterator[Finding]:
         position = entry.offset + entry.size
 
 
-def verify_segment(segment: Segment) -> Iterator[Finding]:
-    """Give everything that is wrong with one segment whose words are sound."""
+def verify_segment(
+    segment: Segment, counter: Counter | None = None
+) -> Iterator[Finding]:
+    """
+    Give everything that is wrong with one segment whose words are sound.
+
+    Args:
+        segment: The segment.
+        counter: Takes the size of each block once it is verified.
+    """
     for signature in segment.signatures:
         if signature.algorithm == "ed25519" and signature.key not in segment.signers:
             reason = f"the signature of {public_text(signature.key)} does not hold"
@@ -97,6 +115,8 @@ def verify_segment(segment: Segment) -> Iterator[Finding]:
                 yield finding
             if isinstance(rows, Rows):
                 used.update(rows.table.blocks)
+                if counter is not None:
+                    counter.advance(rows.payload_size)
     unused = segment.statement.payload_blocks - len(used)
     if sound and unused:
         reason = f"{unused} payload blocks that no record uses, and nobody signed"

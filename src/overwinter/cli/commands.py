@@ -5,9 +5,11 @@ The group of commands.
 import click
 
 from ..version import VERSION
+from .diff import diff
 from .inspect import inspect
 from .migrate import migrate
 from .schema import schema
+from .union import union
 from .upgrade import upgrade
 from .verify import verify
 
@@ -20,8 +22,10 @@ def overwinter() -> None:
     """Compile caches that survive the winter between versions."""
 
 
+overwinter.add_command(diff)
 overwinter.add_command(inspect)
 overwinter.add_command(migrate)
 overwinter.add_command(schema)
+overwinter.add_command(union)
 overwinter.add_command(upgrade)
 overwinter.add_command(verify)

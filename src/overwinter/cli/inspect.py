@@ -13,7 +13,7 @@ from ..trust import public_text
 from .codes import DAMAGED
 from .output import print_json, print_line, print_table, print_words, printable
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "summary"]
 
 _JSON_VERSION = 1
 
@@ -125,7 +125,7 @@ def _print(report: dict[str, Any]) -> None:
             ],
         )
         for number, environment in enumerate(segment["environments"]):
-            print_line(f"#{number}: {_summary(environment)}")
+            print_line(f"#{number}: {summary(environment)}")
         if artifacts := segment.get("artifacts"):
             print_line()
             print_table(
@@ -133,7 +133,8 @@ def _print(report: dict[str, Any]) -> None:
             )
 
 
-def _summary(environment: Environment) -> str:
+def summary(environment: Environment) -> str:
+    """Return the fields of an environment that tell machines apart, in a line."""
     words = [
         f"{field} {value}"
         for field in ("os", "cpu_arch", "python_tag", "torch_version", "device_name")

@@ -6,6 +6,7 @@ import click
 
 from ..upgrade import upgrade as upgrade_bundle
 from .migrate import print_plan
+from .progress import shown
 
 __all__ = ["upgrade"]
 
@@ -31,4 +32,6 @@ def upgrade(file: str, out: str, as_json: bool) -> int:
     Exits with 4 where something is damaged, not trusted, or fails to migrate; NEW
     holds that as it was.
     """
-    return print_plan(upgrade_bundle(file, out), as_json)
+    with shown("upgrading") as progress:
+        plan = upgrade_bundle(file, out, progress=progress)
+    return print_plan(plan, as_json)

@@ -8,6 +8,7 @@ from ..bundle import Bundle
 from ..bundle import verify as verify_bundle
 from .codes import DAMAGED
 from .output import print_json, print_line, print_table, print_words, printable
+from .progress import shown
 
 __all__ = ["verify"]
 
@@ -26,7 +27,8 @@ def verify(file: str, as_json: bool) -> int:
     Exits with 4 where anything is damaged, and says what is lost by it.
     """
     with Bundle(file) as bundle:
-        findings = list(verify_bundle(bundle))
+        with shown("verifying") as progress:
+            findings = list(verify_bundle(bundle, progress=progress))
         artifacts = sum(
             block.rows
             for segment in bundle.segments

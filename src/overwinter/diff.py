@@ -1,0 +1,311 @@
+"""
+Comparing two bundles: which artifacts only one holds, and which they hold otherwise.
+
+Artifacts are compared as they are stored, by their identity (``schema/FORMAT.md``,
+"Artifact digest") and the version of their records; nothing is built, trusted or run.
+What both bundles say in the same words needs no look: record blocks of one digest,
+kind and environment hold the same records and name the same payloads. Only other
+blocks are read, one at a time, so what is equal by its words is not verified.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
+from typing import Any
+
+import attrs
+
+from .bundle import Bundle, RecordBlock
+from .bundle.blocks import digest_of
+from .bundle.identity import record_digest
+from .codec import pack
+from .environment import Environment
+from .errors import FormatError, VersionError
+from .files import Buffer, PathLike, Source
+from .progress import Counter, Progress
+
+__all__ = [
+    "DIFFERS",
+    "ONLY_A",
+    "ONLY_B",
+    "UNKNOWN",
+    "BundleDiff",
+    "Difference",
+    "Variant",
+    "diff",
+]
+
+_REPORT_VERSION = 1
+
+ONLY_A, ONLY_B, DIFFERS, UNKNOWN = "only a", "only b", "differs", "unknown"
+
+Target = PathLike | Buffer | Source
+
+
+@attrs.frozen
+class Variant:
+    """
+    One artifact of a key.
+
+    Args:
+        version: Schema version of its record.
+        digest: Its artifact digest, in hex; empty where it could not be read.
+    """
+
+    version: int
+    digest: str
+
+
+@attrs.frozen
+class Difference:
+    """
+    What two bundles hold otherwise for one kind, environment and key.
+
+    Args:
+        outcome: ``only a``, ``only b``, ``differs``, or ``unknown`` where both have
+            the key and what it holds could not be read.
+        kind: The kind.
+        key: The key.
+        environment: What the artifacts were compiled for, where somebody said.
+        a: The artifacts that only the first bundle holds.
+        b: The artifacts that only the second holds.
+        common: How many artifacts of this key both hold.
+    """
+
+    outcome: str
+    kind: str
+    key: str
+    environment: Environment | None
+    a: tuple[Variant, ...]
+    b: tuple[Variant, ...]
+    common: int
+
+
+@attrs.frozen
+class BundleDiff:
+    """
+    How two bundles differ.
+
+    Args:
+        a: The first bundle.
+        b: The second.
+        differences: By kind, environment and key.
+        problems: What could not be compared.
+    """
+
+    a: str
+    b: str
+    differences: tuple[Difference, ...]
+    problems: tuple[str, ...] = ()
+
+    def count(self, outcome: str) -> int:
+        """Return how many keys have this outcome."""
+        return sum(each.outcome == outcome for each in self.differences)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the difference as plain values; the layout is versioned."""
+        return {"version": _REPORT_VERSION, **attrs.asdict(self)}
+
+
+def diff(a: Target, b: Target, *, progress: Progress | None = None) -> BundleDiff:
+    """
+    Return how two bundles differ; segments, order and signatures are no difference.
+
+    Args:
+        a: A path, the bytes of a bundle, or anything that reads ranges.
+        b: The other.
+        progress: Told of bytes done and in all.
+
+    Raises:
+        NotFoundError: There is no such file.
+        FormatError: A bundle cannot be opened.
+        VersionError: One was written for later readers.
+    """
+    with Bundle(a) as one, Bundle(b) as other:
+        return _Comparison((one, other), progress).diff()
+
+
+# Where an artifact stands: kind, environment as msgpack, key.
+_Place = tuple[str, bytes, str]
+# Version of a record, and its artifact digest; empty where it could not be read.
+_Variant = tuple[int, bytes]
+# What makes two record blocks equal: kind, version, fingerprint, environment, digest.
+_Mark = tuple[str, int, bytes, bytes, bytes]
+
+
+class _Comparison:
+    def __init__(
+        self, bundles: tuple[Bundle, Bundle], progress: Progress | None
+    ) -> None:
+        self.bundles = bundles
+        self.problems: list[str] = []
+        for bundle in bundles:
+            if bundle.recovery:
+                self.problems.append(f"{bundle.name}: {bundle.recovery}")
+            self.problems += [str(error) for _, error in bundle.refused]
+        one, other = ({_mark(block) for block in _blocks(each)} for each in bundles)
+        self.shared = one & other
+        total = sum(
+            block.stamp.size
+            + (0 if _mark(block) in self.shared else block.stamp.payload_size)
+            for bundle in bundles
+            for block in _blocks(bundle)
+        )
+        self.counter = Counter(total, progress)
+        self.found: dict[_Place, tuple[set[_Variant], set[_Variant]]] = {}
+        self.environments: dict[bytes, Environment | None] = {}
+
+    def diff(self) -> BundleDiff:
+        for side, bundle in enumerate(self.bundles):
+            for block in _blocks(bundle):
+                if _mark(block) not in self.shared:
+                    self.add(block, side)
+                    self.counter.advance(block.stamp.size + block.stamp.payload_size)
+        self.drop_equal()
+        self.look_into_shared()
+        self.drop_equal()
+        one, other = self.bundles
+        differences = [
+            self.difference(place, *variants)
+            for place, variants in sorted(self.found.items(), key=lambda item: item[0])
+        ]
+        return BundleDiff(
+            one.name, other.name, tuple(differences), tuple(self.problems)
+        )
+
+    def add(self, block: RecordBlock, side: int) -> None:
+        group = _group(block)
+        self.environments.setdefault(group[1], block.environment)
+        for key, variant in self.contents(block) or ():
+            place = *group, key
+            if place not in self.found:
+                self.found[place] = (set(), set())
+            self.found[place][side].add(variant)
+
+    def drop_equal(self) -> None:
+        self.found = {
+            place: (a, b)
+            for place, (a, b) in self.found.items()
+            if a != b or not _are_known(a)
+        }
+
+    def look_into_shared(self) -> None:
+        """
+        Add what both hold of the keys that seem to differ.
+
+        One may hold an artifact in a block of its own that the other has only in a
+        block that both have.
+        """
+        groups = {place[:2] for place in self.found}
+        one, other = self.bundles
+        twins = {
+            mark: block
+            for segment in other.segments
+            for block in segment.blocks
+            if (mark := _mark(block)) in self.shared and _group(block) in groups
+        }
+        for block in _blocks(one):
+            twin = twins.pop(_mark(block), None)
+            if twin is not None:
+                self.add_shared(block, twin)
+                self.counter.advance(block.stamp.size)
+
+    def add_shared(self, block: RecordBlock, twin: RecordBlock) -> None:
+        group = _group(block)
+        try:
+            keys = block.read_columns()[0]["key"]
+            if not any((*group, key) in self.found for key in keys):
+                return
+        except FormatError:
+            pass  # it is told below, where the twin is asked instead
+        contents = self.contents(block)
+        if contents is None or not _are_known(variant for _, variant in contents):
+            twin = RecordBlock(copy(twin.segment), twin.number, twin.stamp)
+            contents = self.contents(twin) or contents or []
+        for key, variant in contents:
+            for variants in self.found.get((*group, key), ()):
+                variants.add(variant)
+
+    def contents(self, block: RecordBlock) -> list[tuple[str, _Variant]] | None:
+        """Return key and artifact of each row, or ``None`` where the keys are lost."""
+        stamp = block.kind
+        name = f"{block.segment.source.name}: {block.part}"
+        try:
+            if block.schema is None:
+                self.problems.append(
+                    f"{name}: {block.stamp.rows:,} artifacts of {stamp.kind} version "
+                    f"{stamp.version} are compared by key alone: their schema has "
+                    f"types that this release does not know; upgrade overwinter"
+                )
+                keys = block.read_columns()[0]["key"]
+                return [(key, (stamp.version, b"")) for key in keys]
+            rows = block.read()
+            columns = dict(rows.columns)
+        except (FormatError, VersionError) as error:
+            self.problems.append(
+                f"{error}; its {block.stamp.rows:,} artifacts, from "
+                f"{block.stamp.first!a:.80} on, are not compared"
+            )
+            return None
+        for field in block.payload_names & columns.keys():
+            columns[field] = _digests(columns[field])
+        self.problems += sorted({str(fault) for fault in rows.faults.values()})
+        contents = []
+        for row, key in enumerate(columns["key"]):
+            digest = b""
+            if row not in rows.faults:
+                try:
+                    record = {field: column[row] for field, column in columns.items()}
+                    digest = record_digest(record, ())
+                except ValueError as error:  # nested deeper than what is written
+                    self.problems.append(f"{name}, {key!a:.80}: {error}")
+            contents.append((key, (stamp.version, digest)))
+        return contents
+
+    def difference(
+        self, place: _Place, a: set[_Variant], b: set[_Variant]
+    ) -> Difference:
+        kind, environment, key = place
+        common = {each for each in a & b if _are_known([each])}
+        if not a or not b:
+            outcome = ONLY_A if a else ONLY_B
+        else:
+            outcome = DIFFERS if _are_known(a | b) else UNKNOWN
+        return Difference(
+            outcome,
+            kind,
+            key,
+            self.environments[environment],
+            _variants(a - common),
+            _variants(b - common),
+            len(common),
+        )
+
+
+def _are_known(variants: Iterable[_Variant]) -> bool:
+    return all(digest for _, digest in variants)
+
+
+def _variants(variants: Iterable[_Variant]) -> tuple[Variant, ...]:
+    return tuple(Variant(version, digest.hex()) for version, digest in sorted(variants))
+
+
+def _blocks(bundle: Bundle) -> Iterator[RecordBlock]:
+    """Give the record blocks, of segments that go with what they keep when read."""
+    return (block for segment in bundle.segments for block in copy(segment).blocks)
+
+
+def _group(block: RecordBlock) -> tuple[str, bytes]:
+    return block.kind.kind, pack(block.environment)
+
+
+def _mark(block: RecordBlock) -> _Mark:
+    stamp, (kind, environment) = block.kind, _group(block)
+    return kind, stamp.version, stamp.fingerprint, environment, block.stamp.digest
+
+
+def _digests(payloads: Sequence[bytes | None]) -> list[bytes | None]:
+    # Rows that share a payload share its bytes: hashed for each, few bytes of a
+    # bundle could cost any multiple of their number.
+    distinct = {id(each): each for each in payloads if each is not None}
+    known = {number: digest_of(each) for number, each in distinct.items()}
+    return [None if each is None else known[id(each)] for each in payloads]
