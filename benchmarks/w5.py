@@ -7,11 +7,9 @@ the peers' records; ours carry the references that stand for it. The conversion 
 one multiplication: a dearer one would cost everybody the same.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,8 +22,10 @@ from overwinter.codec import objects_of
 from overwinter.migrate import migrate
 from overwinter.migration import Plan, Steps, add, migration, rename, replace
 
+from . import running
 from .chain import CHAIN_ROWS, CHAIN_VERSIONS, chain_contestants
-from .report import AtLeast, Goal, Within, as_plain, missed_floors, show, write_json
+from .goals import AtLeast, Found, Goal, Within
+from .running import Options, Workload
 from .timing import Contestant, check_agreement, measure
 from .workloads import W2_ROWS, StoredBlock, schema_of, stored_blocks, w2_columns
 
@@ -34,7 +34,7 @@ __all__ = [
     "NEW",
     "OLD",
     "STEP",
-    "main",
+    "WORKLOAD",
     "msgspec_contestants",
     "w2_contestants",
 ]
@@ -77,19 +77,19 @@ STEP = migration(
 )
 
 OURS = "ours, bytes to bytes"
-OURS_TO_OBJECTS = "ours, bytes to attrs objects"
+OURS_TO_OBJECTS = "ours, to attrs objects"
 MAPS = "function on maps, bytes to bytes"
 CATTRS = "cattrs on maps, bytes to bytes"
-CATTRS_TO_OBJECTS = "cattrs on maps, bytes to attrs objects"
+CATTRS_TO_OBJECTS = "cattrs on maps, to attrs objects"
 MSGSPEC = "msgspec arrays, bytes to bytes"
 MSGSPEC_RAW = "msgspec arrays with Raw, bytes to bytes"
 CHAIN = "ours, a thousand versions"
 
 GOALS: tuple[Goal, ...] = (
-    AtLeast(OURS, MSGSPEC, target=10, floor=5),
-    AtLeast(OURS, MAPS, target=50, floor=25),
-    AtLeast(OURS, CATTRS, target=20, floor=20),
-    AtLeast(OURS_TO_OBJECTS, CATTRS_TO_OBJECTS, target=5, floor=3),
+    AtLeast(OURS, MSGSPEC, target=10, floor=5, against="msgspec arrays"),
+    AtLeast(OURS, MAPS, target=50, floor=25, against="a function on maps"),
+    AtLeast(OURS, CATTRS, target=20, floor=20, against="cattrs on maps"),
+    AtLeast(OURS_TO_OBJECTS, CATTRS_TO_OBJECTS, 5, 3, against="cattrs on maps"),
     Within(CHAIN, target=1, floor=2),
 )
 
@@ -290,30 +290,22 @@ def msgspec_contestants(columns: dict[str, list[Any]]) -> list[Contestant]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run W5, print it, and return 1 where a floor was missed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.w5", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="five at least")
-    parser.add_argument("--json", type=Path, help="write the run to this file")
-    options = parser.parse_args(arguments)
-
+def run(options: Options) -> Found:
+    """Measure W5."""
     columns = w2_columns(W2_ROWS)
     w2 = [*w2_contestants(columns), *msgspec_contestants(columns)]
     chain = chain_contestants(CHAIN_ROWS, CHAIN_VERSIONS, ours=CHAIN)
     check_agreement(w2)
     check_agreement(chain)
-    timings = measure([*w2, *chain], options.rounds)
+    return measure([*w2, *chain], options.rounds)
 
-    title = (
-        f"W5: {W2_ROWS:,} records; {CHAIN_ROWS:,} through {CHAIN_VERSIONS:,} versions"
-    )
-    print(show(title, timings, GOALS))
-    if options.json:
-        write_json(options.json, as_plain("W5", timings, GOALS))
-    missed = missed_floors(timings, GOALS)
-    for name in missed:
-        print(f"floor missed: {name}", file=sys.stderr)
-    return 1 if missed else 0
+
+WORKLOAD = Workload(
+    "W5",
+    f"migrate {W2_ROWS:,} records; {CHAIN_ROWS:,} through {CHAIN_VERSIONS:,} versions",
+    GOALS,
+    run,
+)
 
 
 def _rows_of_objects(objects: list[Record]) -> list[Any]:
@@ -338,4 +330,4 @@ def _maps(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(running.main([WORKLOAD]))
