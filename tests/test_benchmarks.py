@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import pytest
 
 from benchmarks import chain, goals, picture, report, running, timing, w5, workloads
+from benchmarks.__main__ import WORKLOADS
 
 ROWS = 50
 SVG = "{http://www.w3.org/2000/svg}"
@@ -189,6 +190,13 @@ def test_what_is_better_lies_further_right():
     relative = [goal.relative(goal.figure(FOUND), goal.target) for goal in RESULT.goals]
     by_place = sorted(range(len(places)), key=places.__getitem__)
     assert by_place == sorted(range(len(places)), key=relative.__getitem__)
+
+
+def test_no_name_in_the_picture_reaches_into_the_axis():
+    """Text that overlaps cannot be read; names are as long as their place."""
+    names = [goal.name for each in WORKLOADS for goal in each.goals]
+    assert [name for name in names if len(name) > picture.LONGEST_NAME] == []
+    assert len({(each.name, name) for each in WORKLOADS for name in names}) >= 40
 
 
 def run_of(tmp_path, monkeypatch, *arguments, floor):

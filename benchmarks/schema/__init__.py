@@ -1,0 +1,1 @@
+"""Schemas of the benchmark's own kinds; drafts, for nothing of them is kept."""
