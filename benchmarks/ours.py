@@ -94,7 +94,7 @@ def w2_artifacts(columns: Values) -> list[Record]:
 
 def save(path: Path, artifacts: Sequence[CacheArtifact], *, level: int) -> Path:
     """Save into a plain file that nobody syncs, as most peers do; return *path*."""
-    records = encode(artifacts, ENVIRONMENT, allow_drafts=True)
+    records = encode(artifacts, ENVIRONMENT)
     with open(path, "w+b", buffering=0) as file:
         write_bundle(file, records, writer="benchmarks", key=KEY, level=level)
     return path
@@ -109,7 +109,6 @@ def save_durably(path: Path, artifacts: Sequence[CacheArtifact], *, level: int) 
         key=KEY,
         level=level,
         replace=True,
-        allow_drafts=True,
     )
     return path
 

@@ -19,15 +19,20 @@ import msgpack
 
 from overwinter.bundle.blocks import read_record_block, write_record_block
 from overwinter.codec import objects_of
+from overwinter.kind import Kind
 from overwinter.migrate import migrate
-from overwinter.migration import Plan, Steps, add, migration, rename, replace
+from overwinter.migration import Plan, Steps
 
 from . import running
 from .chain import CHAIN_ROWS, CHAIN_VERSIONS, chain_contestants
 from .goals import AtLeast, Found, Goal, Within
+from .migrations.bench.timing.v1_to_v2 import STEP
 from .running import Options, Workload
 from .timing import Contestant, check_agreement, measure
-from .workloads import W2_ROWS, StoredBlock, schema_of, stored_blocks, w2_columns
+from .w5_files import OURS as OURS_FILE
+from .w5_files import TORCH as TORCH_FILE
+from .w5_files import Timing, file_contestants, raw_contestant
+from .workloads import W2_ROWS, StoredBlock, stored_blocks, w2_columns
 
 __all__ = [
     "GOALS",
@@ -41,40 +46,8 @@ __all__ = [
 
 NEW_FIELDS = "key launches median_us config labels taken_ns device".split()
 
-_KEPT = [
-    {"id": 1, "name": "key", "type": "str"},
-    {"id": 2, "name": "launches", "type": "i64"},
-    {"id": 4, "name": "config", "type": {"map": "i64"}},
-    {"id": 6, "name": "taken_ns", "type": "time_ns"},
-    {"id": 7, "name": "payload", "type": "payload"},
-]
-OLD = schema_of(
-    "bench",
-    1,
-    [
-        *_KEPT,
-        {"id": 3, "name": "median_ms", "type": "f64"},
-        {"id": 5, "name": "tags", "type": {"list": "str"}},
-    ],
-)
-NEW = schema_of(
-    "bench",
-    2,
-    [
-        *_KEPT,
-        {"id": 8, "name": "median_us", "type": "f64"},
-        {"id": 5, "name": "labels", "type": {"list": "str"}},
-        {"id": 9, "name": "device", "type": "str", "default": "unknown"},
-    ],
-)
-STEP = migration(
-    "bench",
-    1,
-    2,
-    rename("tags", "labels"),
-    add("device", default="unknown"),
-    replace("median_ms", "median_us", up=lambda ms: ms * 1_000.0),
-)
+KIND = Kind(Timing)
+OLD, NEW = KIND.schemas[1], KIND.schemas[2]
 
 OURS = "ours, bytes to bytes"
 OURS_TO_OBJECTS = "ours, to attrs objects"
@@ -90,6 +63,7 @@ GOALS: tuple[Goal, ...] = (
     AtLeast(OURS, MAPS, target=50, floor=25, against="a function on maps"),
     AtLeast(OURS, CATTRS, target=20, floor=20, against="cattrs on maps"),
     AtLeast(OURS_TO_OBJECTS, CATTRS_TO_OBJECTS, 5, 3, against="cattrs on maps"),
+    AtLeast(OURS_FILE, TORCH_FILE, target=100, floor=40, against="torch's format"),
     Within(CHAIN, target=1, floor=2),
 )
 
@@ -295,9 +269,11 @@ def run(options: Options) -> Found:
     columns = w2_columns(W2_ROWS)
     w2 = [*w2_contestants(columns), *msgspec_contestants(columns)]
     chain = chain_contestants(CHAIN_ROWS, CHAIN_VERSIONS, ours=CHAIN)
-    check_agreement(w2)
-    check_agreement(chain)
-    return measure([*w2, *chain], options.rounds)
+    files = file_contestants(columns, options.directory)
+    for each in (w2, chain, files):
+        check_agreement(each)
+    files.append(raw_contestant(options.directory))
+    return measure([*w2, *chain, *files], options.rounds)
 
 
 WORKLOAD = Workload(

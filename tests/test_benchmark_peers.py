@@ -2,7 +2,19 @@
 
 import pytest
 
-from benchmarks import ours, raw, w1, w1_peers, w2, w2_peers, w3, w4, w6, workloads
+from benchmarks import (
+    ours,
+    raw,
+    w1,
+    w1_peers,
+    w2,
+    w2_peers,
+    w3,
+    w4,
+    w5_files,
+    w6,
+    workloads,
+)
 from benchmarks.timing import check_agreement
 from overwinter.bundle import Bundle
 from overwinter.bundle.blocks import compress
@@ -136,3 +148,11 @@ def test_memory_that_is_used_and_given_back_is_seen():
 def test_every_case_of_w6_has_a_goal():
     """What is measured and held against nothing would be forgotten."""
     assert {goal.ours for goal in w6.GOALS} == set(w6.CASES)
+
+
+@pytest.mark.torch
+def test_whoever_migrates_a_file_writes_the_same_records(tmp_path):
+    """Payloads included; and the raw copy is of all that ours wrote."""
+    check_agreement(w5_files.file_contestants(W2, tmp_path))
+    w5_files.raw_contestant(tmp_path).run()
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "old").read_bytes()

@@ -1,1 +1,1 @@
-"""Schemas of the benchmark's own kinds; drafts, for nothing of them is kept."""
+"""Schemas of the benchmark's own kinds, released: drafts are not upgraded to."""
