@@ -1,5 +1,7 @@
 """Each peer of W1 to W4 and W6 gives back what ours gives back."""
 
+import os
+
 import pytest
 
 from benchmarks import (
@@ -127,6 +129,15 @@ def test_raw_bytes_come_back_in_the_pieces_that_went_out(tmp_path):
     for durably in (False, True):
         path = raw.write(tmp_path / "raw", payloads, durably=durably)
         assert raw.read(path, list(map(len, payloads))) == payloads
+
+
+def test_a_short_write_loses_nothing(tmp_path, monkeypatch):
+    """A system may take less than it is given, in the middle of a payload."""
+    monkeypatch.setattr(
+        os, "writev", lambda file, views: os.write(file, b"".join(views)[:5])
+    )
+    path = raw.write(tmp_path / "raw", [b"four", b"", b"and seven", b"x"])
+    assert path.read_bytes() == b"fourand sevenx"
 
 
 def test_two_threads_hash_every_byte():
