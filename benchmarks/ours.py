@@ -3,7 +3,7 @@ The library as the workloads use it: its own kind for W2, saving, loading, fetch
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import attrs
 
 import overwinter
 from overwinter.artifact import CacheArtifact
-from overwinter.bundle import Bundle, write_bundle
+from overwinter.bundle import Bundle, RecordBlock, write_bundle
+from overwinter.bundle.reader import Rows
 from overwinter.codec import Columns
 from overwinter.decode import decode
 from overwinter.encode import encode
@@ -135,10 +136,18 @@ def read_blocks(path: Path) -> Iterator[Columns]:
     with Bundle(path) as bundle:
         for segment in bundle.segments:
             for block in segment.blocks:
-                rows = block.read()
-                if rows.faults:
-                    raise next(iter(rows.faults.values()))
-                yield rows.columns
+                yield from map(_whole, _batches(block))
+
+
+def _batches(block: RecordBlock) -> Iterable[Rows]:
+    found = block.read()
+    return [found] if isinstance(found, Rows) else found
+
+
+def _whole(rows: Rows) -> Columns:
+    if rows.faults:
+        raise next(iter(rows.faults.values()))
+    return rows.columns
 
 
 def keys(bundle: Bundle) -> dict[str, list[str]]:

@@ -22,6 +22,7 @@ __all__ = [
     "W1_ROWS",
     "W2_ROWS",
     "StoredBlock",
+    "common_row",
     "inductor_key",
     "schema_of",
     "stored_blocks",
@@ -76,6 +77,14 @@ def w1_columns(rows: int = W1_ROWS, median: int = W1_MEDIAN) -> Columns:
     chance.shuffle(payloads)
     keys = sorted(inductor_key(chance) for _ in range(rows))
     return {"key": keys, "payload": payloads}
+
+
+def common_row(columns: Columns) -> int:
+    """Return the row whose payload is of the median size."""
+    by_size = sorted(
+        range(len(columns["payload"])), key=lambda row: len(columns["payload"][row])
+    )
+    return by_size[len(by_size) // 2]
 
 
 def inductor_key(chance: random.Random) -> str:

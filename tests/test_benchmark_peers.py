@@ -20,6 +20,7 @@ from benchmarks import (
 from benchmarks.timing import check_agreement
 from overwinter.bundle import Bundle
 from overwinter.bundle.blocks import compress
+from overwinter.errors import OverwinterError
 
 ROWS = 40
 W1 = workloads.w1_columns(ROWS, median=300)
@@ -48,6 +49,12 @@ def test_w1_has_the_sizes_that_it_is_said_to_have():
     kept = [len(compress(each, 3)[0]) / len(each) for each in large]
     assert abs(sum(part < 0.4 for part in kept) - len(large) / 2) <= 0.5
     assert abs(sum(part > 0.99 for part in kept) - len(large) / 2) <= 0.5
+
+
+def test_the_common_row_is_neither_small_nor_large():
+    """What is fetched must not cost what its payload happens to cost."""
+    sizes = sorted(map(len, W1["payload"]))
+    assert len(W1["payload"][workloads.common_row(W1)]) == sizes[ROWS // 2]
 
 
 def test_whoever_keeps_w1_gives_it_back(tmp_path):
@@ -154,6 +161,18 @@ def test_memory_that_is_used_and_given_back_is_seen():
     """The peak counts, not what is left."""
     assert w6.beyond(lambda: b"x" * 64 * w6.MIB and None) >= 60
     assert w6.beyond(lambda: None) < 8
+
+
+@pytest.mark.parametrize("case", [w6.FETCH, w6.APPEND, w6.STREAM])
+def test_what_w6_measures_is_done(case, tmp_path):
+    """A fetch that finds nothing needs no memory."""
+    w6.write_files(tmp_path, W1, workloads.w1_columns(3, median=100))
+    size = (tmp_path / "W1").stat().st_size
+    assert 0 <= w6.CASES[case](tmp_path) < 64
+    assert ((tmp_path / "W1").stat().st_size > size) == (case == w6.APPEND)
+    (tmp_path / "W1").write_bytes(b"no bundle")
+    with pytest.raises(OverwinterError):
+        w6.CASES[case](tmp_path)
 
 
 def test_every_case_of_w6_has_a_goal():
