@@ -6,7 +6,7 @@ Warm is a file that the system holds in memory; cold is one that it was told to
 forget, though a host below a virtual machine may remember.
 
 What is fetched has a payload of the median size, 20 KB in W1. An artifact of as much
-is also fetched out of bundles of 4 MB to 4 GB of payloads.
+is also fetched out of bundles of 4 MB to 4 GB of payloads: 6 GB of disk in all.
 """
 
 import pickle
