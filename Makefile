@@ -1,7 +1,7 @@
 PYTHON ?= python3
 TORCH  ?= torch==2.13.0
 CORE   ?= 3.12 3.13
-BENCH  ?= # options of a benchmark, as --json FILE
+BENCH  ?= # options of the benchmarks: --only W1 W3, --json FILE, --svg FILE
 EDITS  ?= 100000
 
 READY := .venv/.ready
@@ -38,8 +38,8 @@ fuzz-checker: $(READY)  ## hold the checker of schemas against 100,000 random ed
 demo: $(READY)  ## run examples/warm_start.py
 	.venv/bin/python examples/warm_start.py
 
-bench: $(READY)  ## measure migrations beside their peers; fails below a floor
-	.venv/bin/python -m benchmarks.w5 $(BENCH)
+bench: $(READY)  ## measure W1 to W7 beside their peers; fails below a floor
+	.venv/bin/python -m benchmarks $(BENCH)
 
 tamper: $(READY)  ## alter each released file every way; the tests must name each
 	.venv/bin/python tests/tampering.py

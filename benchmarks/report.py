@@ -5,152 +5,110 @@ Reports: medians, ratios, and whether targets and floors were met.
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 
-from .timing import Timing
+from .goals import Found, Goal, verdict
+from .timing import Figures
 
-__all__ = [
-    "AtLeast",
-    "Goal",
-    "Within",
-    "as_plain",
-    "missed_floors",
-    "show",
-    "write_json",
-]
+__all__ = ["Result", "as_plain", "machine", "missed_floors", "show", "write_json"]
 
-_PEERS = "attrs cattrs msgpack msgspec".split()
-
-Timings = Mapping[str, Timing]
-
-
-class Goal(Protocol):
-    """A figure of one run, with what it should be and what it must be."""
-
-    target: float
-    floor: float
-
-    @property
-    def name(self) -> str:
-        """What is measured."""
-        ...
-
-    @property
-    def unit(self) -> str:
-        """What the figures are multiples of."""
-        ...
-
-    @property
-    def sign(self) -> str:
-        """How a good figure compares with target and floor."""
-        ...
-
-    def figure(self, timings: Timings) -> float:
-        """Return the figure of this run."""
-        ...
-
-    def is_met(self, figure: float, bound: float) -> bool:
-        """Return whether *figure* is on the right side of *bound*."""
-        ...
+_PACKAGES = """
+    attrs cattrs msgpack backports.zstd
+    msgspec torch protobuf fastavro safetensors pydantic numpy
+""".split()
 
 
 @attrs.frozen
-class AtLeast:
-    """*ours* is so many times as fast as *peer*."""
+class Result:
+    """
+    What one workload found.
 
-    ours: str
-    peer: str
-    target: float
-    floor: float
-    unit = "×"
-    sign = "≥"
+    Args:
+        workload: Its name, as W1.
+        title: What it is, in one line.
+        found: The figures of each contestant, by its name.
+        goals: What they are held against.
+    """
 
-    @property
-    def name(self) -> str:
-        """Both sides of the ratio."""
-        return f"{self.ours}, against {self.peer}"
-
-    def figure(self, timings: Timings) -> float:
-        """Return the ratio of the medians."""
-        return timings[self.peer].median / timings[self.ours].median
-
-    def is_met(self, figure: float, bound: float) -> bool:
-        """Return whether it is fast enough."""
-        return figure >= bound
+    workload: str
+    title: str
+    found: Found
+    goals: Sequence[Goal]
 
 
-@attrs.frozen
-class Within:
-    """*ours* takes so many seconds at most."""
-
-    ours: str
-    target: float
-    floor: float
-    unit = " s"
-    sign = "≤"
-
-    @property
-    def name(self) -> str:
-        """Whose time it is."""
-        return self.ours
-
-    def figure(self, timings: Timings) -> float:
-        """Return the median, in seconds."""
-        return timings[self.ours].median
-
-    def is_met(self, figure: float, bound: float) -> bool:
-        """Return whether it is fast enough."""
-        return figure <= bound
-
-
-def show(title: str, timings: Timings, goals: Sequence[Goal]) -> str:
+def show(result: Result) -> str:
     """Return the report of one workload as text."""
-    lines = [title, "", f"{'':44}{'median ms':>10}{'fastest':>10}{'slowest':>10}"]
-    for each in timings.values():
-        figures = each.median, min(each.seconds), max(each.seconds)
-        shown = "".join(f"{figure * 1_000:10,.1f}" for figure in figures)
-        lines.append(f"{each.name:44}{shown}")
-    lines += ["", f"{'':60}{'found':>10}{'target':>10}{'floor':>10}"]
-    for goal in goals:
-        found = goal.figure(timings)
+    lines = [f"{result.workload}: {result.title}", ""]
+    lines.append(f"{'':56}{'median':>10}{'least':>10}{'most':>10}")
+    for each in result.found.values():
+        figures = each.median, min(each.values), max(each.values)
+        lines.append(f"{each.name:56}{_in_small_units(each, figures)}")
+    lines += ["", f"{'':72}{'found':>10}{'target':>10}{'floor':>10}"]
+    for goal in result.goals:
+        found = goal.figure(result.found)
         bounds = "".join(
             f"{f'{goal.sign} {bound:g}{goal.unit}':>10}"
             for bound in (goal.target, goal.floor)
         )
-        shown = f"{found:.{2 if found < 10 else 1}f}{goal.unit}"
-        lines.append(f"{goal.name:60}{shown:>10}{bounds}  {_verdict(goal, found)}")
+        shown = shown_figure(goal, found)
+        lines.append(f"{goal.name:72}{shown:>10}{bounds}  {verdict(goal, found)}")
     return "\n".join(lines)
 
 
-def missed_floors(timings: Timings, goals: Sequence[Goal]) -> list[str]:
+def shown_figure(goal: Goal, figure: float) -> str:
+    """Return a figure of *goal* with as many digits as mean something."""
+    digits = 0 if figure >= 100 or not goal.unit else 1 if figure >= 10 else 2
+    return f"{figure:,.{digits}f}{goal.unit}"
+
+
+def _in_small_units(each: Figures, figures: tuple[float, ...]) -> str:
+    unit, scale = ("ms", 1_000) if each.unit == "s" else (each.unit, 1)
+    shown = "".join(f"{figure * scale:10,.2f}" for figure in figures)
+    return f"{shown} {unit}"
+
+
+def missed_floors(result: Result) -> list[str]:
     """Return the names of the goals whose floor was missed."""
     return [
-        goal.name for goal in goals if not goal.is_met(goal.figure(timings), goal.floor)
+        goal.name
+        for goal in result.goals
+        if goal.relative(goal.figure(result.found), goal.floor) < 1
     ]
 
 
-def as_plain(workload: str, timings: Timings, goals: Sequence[Goal]) -> dict[str, Any]:
+def as_plain(results: Sequence[Result]) -> dict[str, Any]:
     """Return the run as plain values: machine, every round, and every goal."""
+    return {"machine": machine(), "workloads": [_plain(each) for each in results]}
+
+
+def _plain(result: Result) -> dict[str, Any]:
     return {
-        "workload": workload,
-        "machine": _machine(),
-        "seconds": {name: list(each.seconds) for name, each in timings.items()},
-        "medians": {name: each.median for name, each in timings.items()},
+        "workload": result.workload,
+        "title": result.title,
+        "figures": {
+            name: {
+                "unit": each.unit,
+                "median": each.median,
+                "values": list(each.values),
+            }
+            for name, each in result.found.items()
+        },
         "goals": [
             {
                 "name": goal.name,
+                "sign": goal.sign,
                 "unit": goal.unit.strip(),
-                "found": goal.figure(timings),
+                "found": goal.figure(result.found),
                 "target": goal.target,
                 "floor": goal.floor,
-                "verdict": _verdict(goal, goal.figure(timings)),
+                "verdict": verdict(goal, goal.figure(result.found)),
             }
-            for goal in goals
+            for goal in result.goals
         ],
     }
 
@@ -160,19 +118,14 @@ def write_json(path: Path, plain: dict[str, Any]) -> None:
     path.write_text(json.dumps(plain, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 
-def _verdict(goal: Goal, found: float) -> str:
-    if goal.is_met(found, goal.target):
-        return "target met"
-    return "floor met" if goal.is_met(found, goal.floor) else "FLOOR MISSED"
-
-
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """Return what a figure depends on beside the code."""
     return {
         "system": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "packages": {name: _version(name) for name in _PEERS},
+        "packages": {name: _version(name) for name in _PACKAGES},
     }
 
 

@@ -3,16 +3,20 @@ Timing: contestants by turns, so that a slow moment of the machine meets all of 
 """
 
 import gc
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from statistics import median
 from time import perf_counter
 from typing import Any
 
 import attrs
 
-__all__ = ["Contestant", "Timing", "check_agreement", "measure"]
+__all__ = ["Contestant", "Figures", "check_agreement", "measure", "say"]
 
 LEAST_ROUNDS = 5
+
+_BEGAN = perf_counter()
 
 
 @attrs.frozen
@@ -24,24 +28,29 @@ class Contestant:
         name: As the report calls it.
         run: The work; what it returns is dropped after the clock has stopped.
         values: What *run* returned, as rows that can be compared.
+        before: What must be done first, each time and untimed.
+        repeat: Runs in one round, whose median counts: for what takes milliseconds.
     """
 
     name: str
     run: Callable[[], Any]
     values: Callable[[Any], list[Any]]
+    before: Callable[[], Any] = lambda: None
+    repeat: int = 1
 
 
 @attrs.frozen
-class Timing:
-    """The seconds that one contestant took, round by round."""
+class Figures:
+    """What was found of one thing, round by round: seconds, if not said otherwise."""
 
     name: str
-    seconds: tuple[float, ...]
+    values: tuple[float, ...]
+    unit: str = "s"
 
     @property
     def median(self) -> float:
-        """Median of the rounds, in seconds."""
-        return median(self.seconds)
+        """Median of the rounds."""
+        return median(self.values)
 
 
 def check_agreement(contestants: Sequence[Contestant]) -> None:
@@ -52,9 +61,9 @@ def check_agreement(contestants: Sequence[Contestant]) -> None:
         AssertionError: One of them made other values than the first.
     """
     first = contestants[0]
-    expected = first.values(first.run())
+    expected = _values(first)
     for each in contestants[1:]:
-        found = each.values(each.run())
+        found = _values(each)
         if found == expected:
             continue
         if len(found) != len(expected):
@@ -65,9 +74,9 @@ def check_agreement(contestants: Sequence[Contestant]) -> None:
         raise AssertionError(f"{each.name} and {first.name} differ: {what}")
 
 
-def measure(contestants: Iterable[Contestant], rounds: int) -> dict[str, Timing]:
+def measure(contestants: Iterable[Contestant], rounds: int) -> dict[str, Figures]:
     """
-    Return the timing of each contestant, by its name.
+    Return the seconds of each contestant, by its name.
 
     The collector is paused for all alike, as a bulk reader pauses it: with it,
     whoever makes most objects would pay for everybody's.
@@ -80,23 +89,49 @@ def measure(contestants: Iterable[Contestant], rounds: int) -> dict[str, Timing]
         raise ValueError(f"expected {LEAST_ROUNDS} rounds at least, got {rounds}")
     contestants = list(contestants)
     seconds: dict[str, list[float]] = {each.name: [] for each in contestants}
-    for _ in range(rounds):
-        for each in contestants:
-            seconds[each.name].append(_seconds(each.run))
-    return {name: Timing(name, tuple(each)) for name, each in seconds.items()}
+    for number in range(1, rounds + 1):
+        say(f"round {number} of {rounds}")
+        gc.collect()  # once: beside millions of records it takes as long as a load
+        found: dict[str, list[float]] = {each.name: [] for each in contestants}
+        for turn in range(max((each.repeat for each in contestants), default=0)):
+            for each in contestants:
+                if turn < each.repeat:
+                    found[each.name].append(_seconds(each))
+        for name, turns in found.items():
+            seconds[name].append(median(turns))
+    return {name: Figures(name, tuple(each)) for name, each in seconds.items()}
 
 
-def _seconds(run: Callable[[], Any]) -> float:
-    was_enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
+def say(words: str) -> None:
+    """Tell who waits how far it is, and after how many seconds."""
+    seconds = perf_counter() - _BEGAN
+    print(f"{seconds:6.0f} s  {words}", file=sys.stderr, flush=True)
+
+
+def _values(contestant: Contestant) -> list[Any]:
+    contestant.before()
+    with _collector_paused():
+        return contestant.values(contestant.run())
+
+
+def _seconds(contestant: Contestant) -> float:
+    contestant.before()
+    run = contestant.run
+    with _collector_paused():
         begin = perf_counter()
         result = run()
         end = perf_counter()
         # Freed here: neither this run nor the next one pays for it.
         del result
         return end - begin
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
     finally:
         if was_enabled:
             gc.enable()

@@ -7,11 +7,9 @@ the peers' records; ours carry the references that stand for it. The conversion 
 one multiplication: a dearer one would cost everybody the same.
 """
 
-import argparse
 import sys
 from collections.abc import Callable, Iterator
 from operator import attrgetter
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -21,75 +19,51 @@ import msgpack
 
 from overwinter.bundle.blocks import read_record_block, write_record_block
 from overwinter.codec import objects_of
+from overwinter.kind import Kind
 from overwinter.migrate import migrate
-from overwinter.migration import Plan, Steps, add, migration, rename, replace
+from overwinter.migration import Plan, Steps
 
+from . import running
 from .chain import CHAIN_ROWS, CHAIN_VERSIONS, chain_contestants
-from .report import AtLeast, Goal, Within, as_plain, missed_floors, show, write_json
+from .goals import AtLeast, Found, Goal, Within
+from .migrations.bench.timing.v1_to_v2 import STEP
+from .running import Options, Workload
 from .timing import Contestant, check_agreement, measure
-from .workloads import W2_ROWS, StoredBlock, schema_of, stored_blocks, w2_columns
+from .w5_files import OURS as OURS_FILE
+from .w5_files import TORCH as TORCH_FILE
+from .w5_files import Timing, file_contestants, raw_contestant
+from .workloads import W2_ROWS, StoredBlock, stored_blocks, w2_columns
 
 __all__ = [
     "GOALS",
     "NEW",
     "OLD",
     "STEP",
-    "main",
+    "WORKLOAD",
     "msgspec_contestants",
     "w2_contestants",
 ]
 
 NEW_FIELDS = "key launches median_us config labels taken_ns device".split()
 
-_KEPT = [
-    {"id": 1, "name": "key", "type": "str"},
-    {"id": 2, "name": "launches", "type": "i64"},
-    {"id": 4, "name": "config", "type": {"map": "i64"}},
-    {"id": 6, "name": "taken_ns", "type": "time_ns"},
-    {"id": 7, "name": "payload", "type": "payload"},
-]
-OLD = schema_of(
-    "bench",
-    1,
-    [
-        *_KEPT,
-        {"id": 3, "name": "median_ms", "type": "f64"},
-        {"id": 5, "name": "tags", "type": {"list": "str"}},
-    ],
-)
-NEW = schema_of(
-    "bench",
-    2,
-    [
-        *_KEPT,
-        {"id": 8, "name": "median_us", "type": "f64"},
-        {"id": 5, "name": "labels", "type": {"list": "str"}},
-        {"id": 9, "name": "device", "type": "str", "default": "unknown"},
-    ],
-)
-STEP = migration(
-    "bench",
-    1,
-    2,
-    rename("tags", "labels"),
-    add("device", default="unknown"),
-    replace("median_ms", "median_us", up=lambda ms: ms * 1_000.0),
-)
+KIND = Kind(Timing)
+OLD, NEW = KIND.schemas[1], KIND.schemas[2]
 
 OURS = "ours, bytes to bytes"
-OURS_TO_OBJECTS = "ours, bytes to attrs objects"
+OURS_TO_OBJECTS = "ours, to attrs objects"
 MAPS = "function on maps, bytes to bytes"
 CATTRS = "cattrs on maps, bytes to bytes"
-CATTRS_TO_OBJECTS = "cattrs on maps, bytes to attrs objects"
+CATTRS_TO_OBJECTS = "cattrs on maps, to attrs objects"
 MSGSPEC = "msgspec arrays, bytes to bytes"
 MSGSPEC_RAW = "msgspec arrays with Raw, bytes to bytes"
 CHAIN = "ours, a thousand versions"
 
 GOALS: tuple[Goal, ...] = (
-    AtLeast(OURS, MSGSPEC, target=10, floor=5),
-    AtLeast(OURS, MAPS, target=50, floor=25),
-    AtLeast(OURS, CATTRS, target=20, floor=20),
-    AtLeast(OURS_TO_OBJECTS, CATTRS_TO_OBJECTS, target=5, floor=3),
+    AtLeast(OURS, MSGSPEC, target=10, floor=5, against="msgspec arrays"),
+    AtLeast(OURS, MAPS, target=50, floor=25, against="a function on maps"),
+    AtLeast(OURS, CATTRS, target=20, floor=20, against="cattrs on maps"),
+    AtLeast(OURS_TO_OBJECTS, CATTRS_TO_OBJECTS, 5, 3, against="cattrs on maps"),
+    AtLeast(OURS_FILE, TORCH_FILE, target=100, floor=40, against="torch's format"),
     Within(CHAIN, target=1, floor=2),
 )
 
@@ -290,30 +264,24 @@ def msgspec_contestants(columns: dict[str, list[Any]]) -> list[Contestant]:
     ]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run W5, print it, and return 1 where a floor was missed."""
-    parser = argparse.ArgumentParser(prog="benchmarks.w5", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7, help="five at least")
-    parser.add_argument("--json", type=Path, help="write the run to this file")
-    options = parser.parse_args(arguments)
-
+def run(options: Options) -> Found:
+    """Measure W5."""
     columns = w2_columns(W2_ROWS)
     w2 = [*w2_contestants(columns), *msgspec_contestants(columns)]
     chain = chain_contestants(CHAIN_ROWS, CHAIN_VERSIONS, ours=CHAIN)
-    check_agreement(w2)
-    check_agreement(chain)
-    timings = measure([*w2, *chain], options.rounds)
+    files = file_contestants(columns, options.directory)
+    for each in (w2, chain, files):
+        check_agreement(each)
+    files.append(raw_contestant(options.directory))
+    return measure([*w2, *chain, *files], options.rounds)
 
-    title = (
-        f"W5: {W2_ROWS:,} records; {CHAIN_ROWS:,} through {CHAIN_VERSIONS:,} versions"
-    )
-    print(show(title, timings, GOALS))
-    if options.json:
-        write_json(options.json, as_plain("W5", timings, GOALS))
-    missed = missed_floors(timings, GOALS)
-    for name in missed:
-        print(f"floor missed: {name}", file=sys.stderr)
-    return 1 if missed else 0
+
+WORKLOAD = Workload(
+    "W5",
+    f"migrate {W2_ROWS:,} records; {CHAIN_ROWS:,} through {CHAIN_VERSIONS:,} versions",
+    GOALS,
+    run,
+)
 
 
 def _rows_of_objects(objects: list[Record]) -> list[Any]:
@@ -338,4 +306,4 @@ def _maps(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(running.main([WORKLOAD]))

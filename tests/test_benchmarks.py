@@ -1,12 +1,15 @@
 """What the benchmarks measure is the same work; how long it takes is never asked."""
 
 import json
+from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chain, report, timing, w5, workloads
+from benchmarks import chain, goals, picture, report, running, timing, w5, workloads
+from benchmarks.__main__ import WORKLOADS
 
 ROWS = 50
+SVG = "{http://www.w3.org/2000/svg}"
 
 
 def test_whoever_migrates_w2_makes_the_same_values():
@@ -65,27 +68,165 @@ def test_fewer_than_five_rounds_are_no_measurement():
         timing.measure([], 4)
 
 
-def test_a_run_says_what_it_found_and_which_floors_it_missed(tmp_path):
-    """As text for people, as JSON for comparisons."""
-    timings = {
-        "ours": timing.Timing("ours", (1.0, 3.0, 2.0)),
-        "peer": timing.Timing("peer", (12.0, 12.0, 12.0)),
-    }
-    goals = [
-        report.AtLeast("ours", "peer", target=10, floor=5),
-        report.AtLeast("ours", "peer", target=20, floor=7),
-        report.Within("ours", target=2, floor=3),
+def test_repeated_contestants_take_turns_after_their_preparation():
+    """A slow moment meets both, and neither pays for what must be done before."""
+    seen = []
+    contestants = [
+        timing.Contestant(
+            name, lambda name=name: seen.append(name), list, before, repeat
+        )
+        for name, before, repeat in [
+            ("one", lambda: seen.append("before"), 2),
+            ("other", lambda: None, 1),
+        ]
     ]
-    shown = report.show("W0", timings, goals).splitlines()
-    assert [line.split("  ")[-1] for line in shown[-3:]] == [
+    found = timing.measure(contestants, 5)
+    assert seen == ["before", "one", "other", "before", "one"] * 5
+    assert [len(found[name].values) for name in ("one", "other")] == [5, 5]
+
+
+FOUND = {
+    "ours": timing.Figures("ours", (1.0, 3.0, 2.0)),
+    "peer": timing.Figures("peer", (12.0, 12.0, 12.0)),
+    "other": timing.Figures("other", (4.0, 4.0, 4.0)),
+    "memory": timing.Figures("memory", (10.0,), "MiB"),
+    "nothing": timing.Figures("nothing", (0.0,), "MiB"),
+    "builds": timing.Figures("builds", (0, 2, 0), ""),
+}
+
+
+@pytest.mark.parametrize(
+    "goal, figure, verdict",
+    [
+        (goals.AtLeast("ours", "peer", target=6, floor=5), 6, "target met"),
+        (goals.AtLeast("ours", "peer", target=10, floor=5), 6, "floor met"),
+        (goals.AtLeast("ours", "peer", target=20, floor=7), 6, "FLOOR MISSED"),
+        (goals.AtMost("peer", ("ours", "other"), 3, 4), 3, "target met"),
+        (goals.AtMost("peer", ("ours", "other"), 2, 3), 3, "floor met"),
+        (goals.AtMost("peer", ("ours", "other"), 1, 2), 3, "FLOOR MISSED"),
+        (goals.Within("memory", 16, 32, " MiB"), 10, "target met"),
+        (goals.Within("memory", 8, 16, " MiB"), 10, "floor met"),
+        (goals.Within("memory", 4, 8, " MiB"), 10, "FLOOR MISSED"),
+        (goals.Within("nothing", 2, 4, " MiB"), 0, "target met"),
+        (goals.Never("nothing"), 0, "target met"),
+        (goals.Never("builds"), 2, "FLOOR MISSED"),
+    ],
+)
+def test_a_goal_compares_its_figure_with_target_and_floor(goal, figure, verdict):
+    """A ratio to the larger peer, an amount, a count of the worst round."""
+    assert goal.figure(FOUND) == figure
+    assert goals.verdict(goal, figure) == verdict
+
+
+RESULT = report.Result(
+    "W0",
+    "less <than> nothing",
+    FOUND,
+    [
+        goals.AtLeast("ours", "peer", target=10, floor=5),
+        goals.AtLeast("ours", "peer", target=20, floor=7, against="a & b"),
+        goals.AtMost("peer", ("ours", "other"), 2, 4, against="L"),
+        goals.Within("memory", 16, 32, " MiB"),
+        goals.Within("nothing", 2, 4, " MiB"),
+        goals.Never("builds"),
+    ],
+)
+
+
+def test_a_report_says_what_was_found_and_which_floors_were_missed():
+    """One line for each contestant and each goal."""
+    shown = report.show(RESULT).splitlines()
+    assert [line.split("  ")[-1] for line in shown[-6:]] == [
         "floor met",
         "FLOOR MISSED",
+        "floor met",
         "target met",
+        "target met",
+        "FLOOR MISSED",
     ]
-    assert report.missed_floors(timings, goals) == ["ours, against peer"]
+    assert report.missed_floors(RESULT) == ["ours, against a & b", "builds"]
 
-    report.write_json(tmp_path / "w0.json", report.as_plain("W0", timings, goals))
+
+def test_the_json_of_a_run_has_the_machine_and_every_figure(tmp_path):
+    """Another run can be compared with it, round by round."""
+    report.write_json(tmp_path / "w0.json", report.as_plain([RESULT, RESULT]))
     plain = json.loads((tmp_path / "w0.json").read_text("utf-8"))
-    assert plain["medians"] == {"ours": 2.0, "peer": 12.0}
-    assert [goal["found"] for goal in plain["goals"]] == [6.0, 6.0, 2.0]
     assert plain["machine"]["packages"]["msgpack"]
+    first, second = plain["workloads"]
+    assert first == second
+    assert first["figures"]["ours"] == {
+        "unit": "s",
+        "median": 2.0,
+        "values": [1.0, 3.0, 2.0],
+    }
+    assert [goal["found"] for goal in first["goals"]] == [6, 6, 3, 10, 0, 2]
+    assert first["goals"][1] == {
+        "name": "ours, against a & b",
+        "sign": "≥",
+        "unit": "×",
+        "found": 6.0,
+        "target": 20,
+        "floor": 7,
+        "verdict": "FLOOR MISSED",
+    }
+
+
+def test_the_picture_is_well_formed_and_shows_every_goal():
+    """Also where a name has what XML means something by."""
+    root = ElementTree.fromstring(picture.picture([RESULT, RESULT], report.machine()))
+    texts = [each.text for each in root.iter(f"{SVG}text")]
+    assert texts.count("W0: less <than> nothing") == 2
+    for goal in RESULT.goals:
+        assert texts.count(goal.name) == 2
+    points = [each.get("class") for each in root.iter(f"{SVG}circle")]
+    once = ["point short", "point missed", "point short", "point", "point"]
+    assert points == [*once, "point missed"] * 2
+
+
+def test_what_is_better_lies_further_right():
+    """Of a ratio to exceed as of one to stay below."""
+    root = ElementTree.fromstring(picture.picture([RESULT], report.machine()))
+    places = [float(each.get("cx")) for each in root.iter(f"{SVG}circle")]
+    relative = [goal.relative(goal.figure(FOUND), goal.target) for goal in RESULT.goals]
+    by_place = sorted(range(len(places)), key=places.__getitem__)
+    assert by_place == sorted(range(len(places)), key=relative.__getitem__)
+
+
+def test_no_name_in_the_picture_reaches_into_the_axis():
+    """Text that overlaps cannot be read; names are as long as their place."""
+    names = [goal.name for each in WORKLOADS for goal in each.goals]
+    assert [name for name in names if len(name) > picture.LONGEST_NAME] == []
+    assert len({(each.name, name) for each in WORKLOADS for name in names}) >= 40
+
+
+def run_of(tmp_path, monkeypatch, *arguments, floor):
+    """Run two small workloads in *tmp_path*; return the exit code."""
+    monkeypatch.chdir(tmp_path)
+    workloads = [
+        running.Workload(
+            name,
+            "little",
+            (goals.AtLeast("ours", "peer", target=10, floor=bound),),
+            lambda _: FOUND,
+        )
+        for name, bound in [("W8", 5), ("W9", floor)]
+    ]
+    return running.main(workloads, [*arguments])
+
+
+def test_a_missed_floor_fails_the_run_and_is_named(tmp_path, monkeypatch, capsys):
+    """The exit code is for machines, standard error for people."""
+    assert run_of(tmp_path, monkeypatch, floor=7) == 1
+    assert "floor missed: W9: ours, against peer\n" in capsys.readouterr().err
+    assert run_of(tmp_path, monkeypatch, "--only", "W8", floor=7) == 0
+    assert run_of(tmp_path, monkeypatch, floor=6) == 0
+    assert list(tmp_path.glob(".bench*")) == []
+
+
+def test_a_run_writes_one_json_and_one_picture(tmp_path, monkeypatch):
+    """Of all the workloads that ran."""
+    arguments = ["--json", "run.json", "--svg", "run.svg"]
+    run_of(tmp_path, monkeypatch, *arguments, floor=5)
+    plain = json.loads((tmp_path / "run.json").read_text("utf-8"))
+    assert [each["workload"] for each in plain["workloads"]] == ["W8", "W9"]
+    assert ElementTree.parse(tmp_path / "run.svg").getroot().tag == f"{SVG}svg"

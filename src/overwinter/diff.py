@@ -9,7 +9,6 @@ blocks are read, one at a time, so what is equal by its words is not verified.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from copy import copy
 from typing import Any
 
 import attrs
@@ -290,8 +289,7 @@ def _variants(variants: Iterable[_Variant]) -> tuple[Variant, ...]:
 
 
 def _blocks(bundle: Bundle) -> Iterator[RecordBlock]:
-    """Give the record blocks, of segments that go with what they keep when read."""
-    return (block for segment in bundle.segments for block in copy(segment).blocks)
+    return (block for segment in bundle.segments for block in segment.blocks)
 
 
 def _group(block: RecordBlock) -> tuple[str, bytes]:

@@ -1,0 +1,1 @@
+"""Steps of the benchmark's own kinds."""
