@@ -218,7 +218,6 @@ class _Comparison:
             pass  # it is told below, where the twin is asked instead
         contents = self.contents(block)
         if contents is None or not _are_known(variant for _, variant in contents):
-            twin = RecordBlock(copy(twin.segment), twin.number, twin.stamp)
             contents = self.contents(twin) or contents or []
         for key, variant in contents:
             for variants in self.found.get((*group, key), ()):
