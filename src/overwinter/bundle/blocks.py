@@ -255,7 +255,7 @@ def read_record_block(
         good = (
             found == rows
             and 1 <= rows <= MAX_BLOCK_ROWS
-            and all(type(each) is bytes for each in columns.values())
+            and set(map(type, columns.values())) <= {bytes}
             and _are_sizes(numbers)
             and len(set(numbers)) == len(numbers)
             and _are_sizes(sizes)
@@ -285,4 +285,6 @@ def read_record_block(
 
 
 def _are_sizes(values: Sequence[Any]) -> bool:
-    return type(values) is list and all(type(v) is int and v >= 0 for v in values)
+    if type(values) is not list or not set(map(type, values)) <= {int}:
+        return False
+    return min(values, default=0) >= 0

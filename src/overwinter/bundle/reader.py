@@ -9,6 +9,8 @@ Layout: ``schema/FORMAT.md``.
 
 from collections.abc import Iterator
 from functools import cached_property
+from itertools import islice
+from operator import ge
 from types import TracebackType
 
 import attrs
@@ -126,7 +128,7 @@ class Bundle:
             for block, job in zip(blocks, jobs, strict=True):
                 columns, _ = block.read_columns(job.result())
                 found.setdefault(block.kind.kind, []).extend(columns["key"])
-        return {kind: sorted(set(keys)) for kind, keys in sorted(found.items())}
+        return {kind: _ascending(keys) for kind, keys in sorted(found.items())}
 
     def fetch(self, kind: str, key: str) -> list[Record]:
         """
@@ -185,3 +187,10 @@ class Bundle:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _ascending(keys: list[str]) -> list[str]:
+    # Of one segment they are sorted already, which is seen in a tenth of the time.
+    if any(map(ge, keys, islice(keys, 1, None))):
+        return sorted(set(keys))
+    return keys

@@ -5,8 +5,9 @@ Layout: ``schema/FORMAT.md``, "Record block".
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -256,7 +257,7 @@ class Content:
         ends = self.table.ends
         jobs = [
             workers.submit(
-                sum(size for _, size in part),
+                _size(part),
                 read_payloads,
                 self.block.segment,
                 self.table,
@@ -294,7 +295,7 @@ class Requested:
         read = [payload for job in self.jobs for payload in job.result()]
         faults: dict[int, FormatError] = {}
         payloads: dict[str, Payloads] = {}
-        if content.is_plain and not any(isinstance(p, FormatError) for p in read):
+        if content.is_plain and set(map(type, read)) == {bytes}:
             (name,) = content.spans
             payloads[name] = Payloads(read)
         else:
@@ -312,7 +313,11 @@ class Requested:
             plain = {name: held[name] for name in held if name not in payloads}
             columns = columns.replaced(plain).take(range(self.begin, self.end))
         columns = columns.replaced({**columns.items_unread(), **payloads})
-        return Rows(columns, faults, content.table, sum(s for _, s in self.spans))
+        return Rows(columns, faults, content.table, _size(self.spans))
+
+
+def _size(spans: Iterable[Span]) -> int:
+    return sum(map(itemgetter(1), spans))
 
 
 def _handed(spans: Sequence[Span], ends: list[int]) -> Iterator[Sequence[Span]]:

@@ -227,6 +227,10 @@ def read_statement(data: bytes, foot: Foot, source: str, part: str) -> Statement
     return Statement(kinds, environments, blocks, payload_blocks)
 
 
+_BLOCK_KEYS = ("kind", "rows", "size", "payload_size", "first", "digest")
+_BLOCK_TYPES = (int, int, int, int, str, bytes)
+
+
 class _Shape:
     """Takes typed values out of a plain statement, or names what is wrong."""
 
@@ -287,18 +291,21 @@ class _Shape:
     def block(
         self, plain: Mapping[str, Any], n_kinds: int, n_environments: int
     ) -> BlockStamp:
-        environment: int | None = None
-        if plain.get("environment") is not None:
-            environment = self.get(plain, "environment", int)
+        environment = plain.get("environment")
+        values: tuple[Any, ...] = tuple(map(plain.get, _BLOCK_KEYS))
+        # All at once: asking each takes four times as long, and opening a bundle
+        # of 200,000 records asks for a hundred blocks.
+        if tuple(map(type, values)) != _BLOCK_TYPES or min(values[:4]) < 0:
+            for name, kind in zip(_BLOCK_KEYS, _BLOCK_TYPES, strict=True):
+                self.get(plain, name, kind)
+        if environment is not None:
+            self.get(plain, "environment", int)
+        number, rows, size, payload_size, first, digest = values
+        if len(digest) != 32:
+            self.digest(plain, "digest")
+        last = self.get(plain, "last", str) if "last" in plain else None
         stamp = BlockStamp(
-            self.get(plain, "kind", int),
-            environment,
-            self.get(plain, "first", str),
-            self.get(plain, "rows", int),
-            self.get(plain, "size", int),
-            self.digest(plain, "digest"),
-            self.get(plain, "payload_size", int),
-            self.get(plain, "last", str) if "last" in plain else None,
+            number, environment, first, rows, size, digest, payload_size, last
         )
         known = stamp.environment is None or stamp.environment < n_environments
         if stamp.kind >= n_kinds or not known:

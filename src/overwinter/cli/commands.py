@@ -8,6 +8,7 @@ from ..version import VERSION
 from .diff import diff
 from .inspect import inspect
 from .migrate import migrate
+from .repack import repack
 from .schema import schema
 from .union import union
 from .upgrade import upgrade
@@ -25,6 +26,7 @@ def overwinter() -> None:
 overwinter.add_command(diff)
 overwinter.add_command(inspect)
 overwinter.add_command(migrate)
+overwinter.add_command(repack)
 overwinter.add_command(schema)
 overwinter.add_command(union)
 overwinter.add_command(upgrade)

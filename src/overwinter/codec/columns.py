@@ -11,7 +11,7 @@ import attrs
 
 from ..errors import DamagedError
 from ..schema import Decoded
-from .wire import has_wide, pack, unpack, unpacked_numbers
+from .wire import has_wide, pack, unpack, unpack_item, unpacked_numbers
 
 __all__ = ["Column", "Columns", "Payloads", "Reference", "UnreadPayloadError"]
 
@@ -82,8 +82,17 @@ class Columns(Mapping[str, Column]):
         return column
 
     def value(self, name: str, row: int) -> Any:
-        """Return one value of a column."""
-        return self[name][row]
+        """
+        Return one value of a column, without decoding the others.
+
+        Raises:
+            DamagedError: It is no list of as many values as there are rows.
+        """
+        column = self._columns[name]
+        if isinstance(column, bytes):
+            part = f"column {name!r}"
+            return unpack_item(column, self.rows, row, self.source, part)
+        return column[row]
 
     def _decoded(self, name: str, data: bytes) -> tuple[Column, Decoded]:
         if (numbers := unpacked_numbers(data, self.rows)) is not None:
