@@ -340,6 +340,7 @@ def test_an_append_that_cannot_be_synced_is_taken_back(folder, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fsync, raising=False)
     words = "/file: could not append to it: Input/output error"
     with (
         pytest.raises(StoreError, match=words),

@@ -295,7 +295,7 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         size = file.seek(0, os.SEEK_END)
         try:
             yield file
-            os.fsync(file.fileno())
+            _sync_data(file.fileno())
         except BaseException:
             os.ftruncate(file.fileno(), size)
             raise
@@ -454,6 +454,14 @@ def same_bytes(file: IO[bytes], one: int, other: int, size: int) -> bool:
         == os.pread(descriptor, min(step, size - at), other + at)
         for at in range(0, size, step)
     )
+
+
+def _sync_data(descriptor: int) -> None:
+    # Without the times of the file, which would cost a write of their own.
+    if hasattr(os, "fdatasync"):
+        os.fdatasync(descriptor)
+    else:  # macOS
+        os.fsync(descriptor)
 
 
 def _temporary_name(target: Path) -> Path:

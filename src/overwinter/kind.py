@@ -2,6 +2,7 @@
 Kinds: a class, its schemas and its steps, found to agree.
 """
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
@@ -140,8 +141,7 @@ class Kind:
             WrongShapeError: A value does not fit the schema.
         """
         columns = self.columns(artifacts)
-        for artifact in artifacts:
-            artifact.check_key(artifact.key)
+        deque(map(self.cls.check_key, columns["key"]), maxlen=0)
         if len(set(columns["key"])) == len(artifacts):
             return columns
         by_key: dict[str, list[int]] = {}

@@ -9,7 +9,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any
 
 import attrs
@@ -44,6 +44,7 @@ __all__ = [
 LAYOUT_ENTRY = struct.Struct("<QQB7s")
 STORED, ZSTD = 0, 1
 DIGEST_SIZE = 32
+_DIGEST = struct.Struct(f"{DIGEST_SIZE}s")
 
 _WINDOW = zstd.DecompressionParameter.window_log_max
 _DECODING: Mapping[int, int] = {_WINDOW: MAX_WINDOW_LOG}
@@ -277,9 +278,7 @@ def read_record_block(
     table = PayloadTable(
         tuple(numbers),
         tuple(sizes),
-        tuple(
-            digests[at : at + DIGEST_SIZE] for at in range(0, len(digests), DIGEST_SIZE)
-        ),
+        tuple(chain.from_iterable(_DIGEST.iter_unpack(digests))),
     )
     return Columns(rows, columns, source), table
 

@@ -113,12 +113,8 @@ class PayloadPacker:
         keys = {name: _keys(column) for name, column in columns.items()}
         every = chain.from_iterable(keys.values())
         distinct = dict.fromkeys(key for key in every if key)
-        known = {
-            key: spot
-            for key in distinct
-            if (spot := self._known.get(self._name(key))) is not None
-        }
-        new = [key for key in distinct if key not in known]
+        known = self._known_of(distinct)
+        new = [key for key in distinct if key not in known] if known else [*distinct]
         begin = len(self._sizes)
         offsets = dict(zip(new, self._add(new), strict=True))
         blocks = dict.fromkeys(range(begin, len(self._sizes)))
@@ -141,18 +137,26 @@ class PayloadPacker:
             payload_size += sum(filter(None, sizes))
         return Packed((*blocks, *starts), references, payload_size)
 
+    def _known_of(self, payloads: dict[_Key, None]) -> dict[_Key, _Spot]:
+        """Return where those of *payloads* lie that record blocks before this have."""
+        if self._by_digest:
+            names = {self._name(payload): payload for payload in payloads}
+            shared = names.keys() & self._known.keys()
+            return {names[name]: self._known[name] for name in names if name in shared}
+        shared = payloads.keys() & self._known.keys()
+        return {each: self._known[each] for each in payloads if each in shared}
+
     def _add(self, payloads: Sequence[_Key]) -> Iterable[int]:
         """Store *payloads*; return where each begins in their concatenation."""
         begin = size = 0
-        for at, payload in enumerate(payloads):
-            length = len(payload)
+        for at, length in enumerate(map(len, payloads)):
             if size and size + length > self._together:
                 self._close(payloads[begin:at])
                 begin, size = at, 0
             size += length
             if length > self._together:
                 # It lies alone, so that who reads it reads nothing else.
-                self._cut(payload)
+                self._cut(payloads[at])
                 begin, size = at + 1, 0
         self._close(payloads[begin:])
         return accumulate(map(len, payloads[:-1]), initial=0) if payloads else ()
@@ -161,11 +165,12 @@ class PayloadPacker:
         """Store *payloads* as one block."""
         if not payloads:
             return
-        number, offset = len(self._sizes), 0
-        for payload in payloads:
-            self._remember(payload, (number,), offset)
-            offset += len(payload)
-        self._sizes.append(offset)
+        number, sizes = len(self._sizes), list(map(len, payloads))
+        if self._small_known < _SMALL_KNOWN or max(sizes) >= _SMALL:
+            starts = accumulate(sizes, initial=0)
+            for payload, offset in zip(payloads, starts, strict=False):
+                self._remember(payload, (number,), offset)
+        self._sizes.append(sum(sizes))
         self._store([_bytes(each) for each in payloads])
 
     def _cut(self, payload: _Key) -> None:

@@ -20,7 +20,14 @@ from ..schema.model import InvalidSchemaError
 from ..workers import Job, Workers
 from .blocks import PayloadTable, read_record_block
 from .segment import BlockStamp, KindStamp
-from .unpacking import Span, check_end, check_spans, read_payloads, read_spans
+from .unpacking import (
+    Span,
+    check_end,
+    check_spans,
+    read_payloads,
+    read_span,
+    read_spans,
+)
 
 if TYPE_CHECKING:
     from .segment_reader import Segment
@@ -171,20 +178,17 @@ class RecordBlock:
         if key not in keys:
             return
         names = read_schema(self.kind.schema, self.part).payload_names
-        spans = {
-            name: read_spans(columns, name, self.part)
-            for name in sorted(names)
-            if name in columns
-        }
-        for row, each in enumerate(keys):
-            if each == key:
-                fields = {
-                    name: self._payload(table, spans[name][row], view)
-                    if name in spans
-                    else columns.value(name, row)
-                    for name in columns
-                }
-                yield Record(self.kind, self.environment, fields)
+        row = -1
+        for _ in range(keys.count(key)):
+            row = keys.index(key, row + 1)
+            fields = {}
+            for name in columns:
+                if name in names:
+                    span = read_span(columns, name, row, self.part)
+                    fields[name] = self._payload(table, span, view)
+                else:
+                    fields[name] = columns.value(name, row)
+            yield Record(self.kind, self.environment, fields)
 
     def _payload(
         self, table: PayloadTable, span: Span | None, view: bool
@@ -251,6 +255,13 @@ class Content:
                 used = max(used, bisect_left(ends, offset + length))
         yield begin, rows
 
+    def payload_size(self, begin: int, end: int) -> int:
+        """Return the bytes of the payloads of some rows, each row counted."""
+        if end - begin == self.columns.rows:
+            return self.block.stamp.payload_size
+        columns = self.spans.values()
+        return sum(_size(filter(None, column[begin:end])) for column in columns)
+
     def request(self, begin: int, end: int, workers: Workers) -> "Requested":
         """Have the payloads of the rows from *begin* to *end* read."""
         spans = self._distinct(begin, end)
@@ -289,6 +300,11 @@ class Requested:
     spans: Sequence[Span]
     jobs: list[Job[list[bytes | FormatError]]]
 
+    @property
+    def payload_size(self) -> int:
+        """Bytes of the payloads, those that are equal once."""
+        return _size(self.spans)
+
     def rows(self) -> Rows:
         """Wait for the payloads, and return the rows."""
         content = self.content
@@ -313,7 +329,7 @@ class Requested:
             plain = {name: held[name] for name in held if name not in payloads}
             columns = columns.replaced(plain).take(range(self.begin, self.end))
         columns = columns.replaced({**columns.items_unread(), **payloads})
-        return Rows(columns, faults, content.table, _size(self.spans))
+        return Rows(columns, faults, content.table, self.payload_size)
 
 
 def _size(spans: Iterable[Span]) -> int:

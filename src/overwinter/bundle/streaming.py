@@ -1,8 +1,9 @@
 """
 Streaming: the records of many blocks, in parts of bounded size, read ahead.
 
-While the caller uses one part, the next is read and verified. At most two are in
-memory, whatever the size of the bundle; a part holds one payload at least.
+While the caller uses one part, the next is read and verified, unless it is large.
+So few parts are in memory, whatever the size of the bundle; a part holds one payload
+at least.
 """
 
 from collections import deque
@@ -10,14 +11,16 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import FormatError
 from ..workers import Job, Workers
-from .record_block import RecordBlock, Requested, Rows
+from .record_block import Content, RecordBlock, Requested, Rows
 
 __all__ = ["PART", "read_rows"]
 
 # Bytes of payloads in one part, and what is left of its last block.
 PART = 2 * 2**20
+# Two parts of more bytes than this are not in memory at once.
+_AHEAD = 3 * PART
 
-# A part of a block, or why it cannot be read.
+# A part that was asked for, or why its block cannot be read.
 _Ahead = tuple[RecordBlock, Requested | FormatError]
 
 
@@ -28,37 +31,51 @@ def read_rows(
     Give the rows of *blocks*, in order, or for a block that is damaged its error.
 
     Args:
-        blocks: The blocks; one is asked for before the rows of the last are given.
+        blocks: The blocks; the next is asked for before the rows of one are given.
         workers: Who reads, decompresses and verifies.
         part: Bytes of payloads after which the rows of a block are cut.
     """
     ahead: deque[_Ahead] = deque()
-    for each in _requested(blocks, workers, part):
-        ahead.append(each)
+    for block, content, (begin, end) in _parts(blocks, workers, part):
+        requested: Requested | FormatError
+        if isinstance(content, FormatError):
+            requested = content
+        else:
+            size = content.payload_size(begin, end)
+            while ahead and _size(ahead[0][1]) + size > _AHEAD:
+                yield _given(*ahead.popleft())
+            requested = content.request(begin, end, workers)
+        ahead.append((block, requested))
         if len(ahead) > 1:
-            yield _given(ahead.popleft())
+            yield _given(*ahead.popleft())
     while ahead:
-        yield _given(ahead.popleft())
+        yield _given(*ahead.popleft())
 
 
-def _given(ahead: _Ahead) -> tuple[RecordBlock, Rows | FormatError]:
-    block, requested = ahead
+def _given(
+    block: RecordBlock, requested: Requested | FormatError
+) -> tuple[RecordBlock, Rows | FormatError]:
     if isinstance(requested, FormatError):
         return block, requested
     return block, requested.rows()
 
 
-def _requested(
+def _size(requested: Requested | FormatError) -> int:
+    return 0 if isinstance(requested, FormatError) else requested.payload_size
+
+
+def _parts(
     blocks: Iterable[RecordBlock], workers: Workers, part: int
-) -> Iterator[_Ahead]:
+) -> Iterator[tuple[RecordBlock, Content | FormatError, tuple[int, int]]]:
+    """Give the parts of the blocks, as their first row and the first behind."""
     for block, job in _record_blocks(blocks, workers):
         try:
             content = block.open(job.result())
         except FormatError as error:
-            yield block, error
+            yield block, error, (0, 0)
             continue
-        for begin, end in content.bounds(part):
-            yield block, content.request(begin, end, workers)
+        for bounds in content.bounds(part):
+            yield block, content, bounds
 
 
 def _record_blocks(

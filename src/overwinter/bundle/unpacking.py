@@ -34,6 +34,25 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
     Raises:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
+    offsets, sizes = _read_places(columns, name, part)
+    pairs = zip(offsets, sizes, strict=True)
+    if None not in offsets:
+        return list(pairs)
+    return [None if pair[0] is None else pair for pair in pairs]
+
+
+def read_span(columns: Columns, name: str, row: int, part: str) -> Span | None:
+    """
+    Return where the payload of one row lies.
+
+    Raises:
+        BlockDamagedError: The column is no map of offsets and sizes.
+    """
+    offsets, sizes = _read_places(columns, name, part)
+    return None if offsets[row] is None else (offsets[row], sizes[row])
+
+
+def _read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list[Any]]:
     part = f"{part}, column {name!r}"
     plain = unpack(columns.encoded(name), columns.source, part)
     good = (
@@ -48,8 +67,7 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
         raise BlockDamagedError(
             columns.source, part, "another layout", "offset and size"
         )
-    pairs = zip(plain["offset"], plain["size"], strict=True)
-    return [None if pair[0] is None else pair for pair in pairs]
+    return plain["offset"], plain["size"]
 
 
 def _are_places(column: Any, rows: int) -> bool:

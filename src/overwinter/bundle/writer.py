@@ -7,7 +7,7 @@ Layout: ``schema/FORMAT.md``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import groupby, islice, pairwise
+from itertools import chain, groupby, islice, pairwise
 from operator import add, ge, itemgetter
 from typing import IO, Any
 
@@ -229,6 +229,10 @@ def _bounds(group: Records) -> Iterator[tuple[int, int]]:
     payloads = [group.columns[name] for name in group.payload_names]
     for begin in range(0, rows, BLOCK_ROWS):
         end = min(begin + BLOCK_ROWS, rows)
+        of_block = [filter(None, column[begin:end]) for column in payloads]
+        if sum(map(len, chain.from_iterable(of_block))) <= BLOCK_PAYLOADS:
+            yield begin, end
+            continue
         sizes = [0] * (end - begin)
         for column in payloads:
             sizes = list(map(add, sizes, (len(p or b"") for p in column[begin:end])))
