@@ -5,7 +5,7 @@ from typing import Any
 
 from both_readers import difference
 from bundles import OPTIONAL_PAYLOAD, PAYLOAD, built, records_of, stamp_of
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from overwinter.bundle import Bundle, verify, writer
@@ -75,7 +75,14 @@ def streamed(bundle: Bundle, part: int, count: int) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=30, deadline=None)
+def row(key: str, one: bytes, three: bytes | None = None) -> dict[str, Any]:
+    """Return a record of few bytes."""
+    return {"key": key, "one": one, "two": None, "three": three}
+
+
+# A key whose variants end in the block after the one that they fill.
+@example([row("a", b""), row("a", b"0"), row("b", b""), row("a", b"", b"0")], 0, 2)
+@settings(max_examples=20, deadline=None)
 @given(ROWS, st.sampled_from([0, 3]), st.sampled_from([1, 2, 2048]))
 def test_what_is_written_comes_back_by_every_way_of_reading(rows, level, block_rows):
     """Whole, in parts, by key, as views; by both readers, and without a finding."""
@@ -94,6 +101,7 @@ def test_what_is_written_comes_back_by_every_way_of_reading(rows, level, block_r
         for row in range(found.columns.rows)
     ]
     assert [row[0] for row in whole] == sorted(row[0] for row in whole)
+    assert {block.stamp.last for block in bundle.segments[0].blocks} == {None}
     assert (len(whole), set(whole)) == (len(expected), expected)
     for part, count in ((1, 0), (1, 2), (BLOCK, 2), (PIECE, 2)):
         assert streamed(bundle, part, count) == whole
