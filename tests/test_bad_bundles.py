@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tracemalloc
 import zlib
+from contextlib import suppress
 
 import msgpack
 import pytest
@@ -34,8 +35,10 @@ from forging import (
     prefix_of,
 )
 
-from overwinter.bundle import Bundle, blocks, trailer, verify
+from overwinter.bundle import Bundle, Segment, blocks, trailer, unpacking, verify
 from overwinter.bundle.blocks import zstd
+from overwinter.bundle.record_block import Rows
+from overwinter.bundle.streaming import read_rows
 from overwinter.bundle.trailer import END, SegmentEntry, read_trailer, write_trailer
 from overwinter.bundle.verifying import QUARANTINED, REFUSED, TAIL_IGNORED
 from overwinter.errors import (
@@ -47,6 +50,7 @@ from overwinter.errors import (
 )
 from overwinter.files import BytesSource
 from overwinter.limits import MAX_SEGMENTS
+from overwinter.workers import Workers
 
 HUGE = 2**63 - 1
 BLOCK = b"firstsecond"
@@ -132,6 +136,26 @@ LIES = {
             stamp={"payload_size": HUGE},
         ),
         QUARANTINED, "payloads claims 9,223,372,036,854,775,807 bytes, at most 4,294",
+    ),
+    "payload of 5 GiB": (
+        Forgery(
+            payloads=[b"%d" % number for number in range(5)],
+            columns=references([0, 0], [5 * 2**30] * 2),
+            table={"sizes": [2**30] * 5},
+            stamp={"payload_size": 10 * 2**30},
+            layout={number: (0, 99, 0, bytes(7)) for number in range(1, 6)},
+        ),
+        QUARANTINED, "claims 5,368,709,120 bytes, at most 4,294,967,296",
+    ),
+    "adjacent blocks of 2^31": (
+        Forgery(
+            payloads=[b"first", b"second"],
+            columns=references([0, 0], [2**32] * 2),
+            table={"sizes": [2**31] * 2},
+            stamp={"payload_size": 2**33},
+            layout={1: (0, 2**31, 0, bytes(7)), 2: (2**31, 2**31, 0, bytes(7))},
+        ),
+        QUARANTINED, "claims 2,147,483,648 bytes, at most 1,073,741,824",
     ),
     "rows of 2^63": (
         Forgery(stamp={"rows": HUGE}, block={"rows": HUGE}),
@@ -511,11 +535,45 @@ def test_a_segment_that_lies_costs_no_other(name):
     ]
 
 
+def answers(target):
+    """Give each key and payload that some way of reading returns, and if verified."""
+    with Bundle(target) as bundle:
+        for ask in (bundle.fetch, bundle.view):
+            for key in ("a", "b"):
+                with suppress(OverwinterError):
+                    for record in ask("acme/plan", key):
+                        content = record.fields["content"]
+                        yield key, content and bytes(content), ask == bundle.fetch
+        with suppress(OverwinterError):
+            bundle.keys()
+        blocks = (block for segment in bundle.segments for block in segment.blocks)
+        for block, rows in read_rows(blocks, Workers(0), part=1):
+            if isinstance(rows, Rows) and block.schema is not None:
+                for row, key in enumerate(rows.columns["key"]):
+                    if row not in rows.faults:
+                        yield key, rows.columns["content"][row], True
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_a_segment_that_lies_is_no_error_of_python(name, tmp_path):
+    """Fetched, viewed, listed, in parts: an error of ours, or what was signed."""
+    forgery = LIES[name][0]
+    path = tmp_path / "bundle.owb"
+    path.write_bytes(forgery.file())
+    for target in (path, path.read_bytes()):
+        found = list(answers(target))
+        if not (forgery.columns or forgery.table or forgery.block or forgery.kind):
+            signed = {"a": b"first", "b": b"second"}
+            for key, content, verified in found:
+                assert len(content) == len(signed[key])
+                assert content == signed[key] or not verified
+
+
 def test_lies_cost_little_memory():
     """All of them together, in a process that may take 256 MiB and no more."""
     script = """if True:
         import resource
-        from test_bad_bundles import LIES
+        from test_bad_bundles import LIES, answers
         from overwinter.bundle import Bundle, verify
 
         files = [forgery.file() for forgery, _, _ in LIES.values()]
@@ -523,6 +581,7 @@ def test_lies_cost_little_memory():
         limit = pages * resource.getpagesize() + 256 * 2**20
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         for file in files:
+            list(answers(file))
             assert list(verify(Bundle(file)))
     """
     if sys.platform != "linux":
@@ -558,6 +617,17 @@ def test_the_limit_of_rows_is_the_last_number_that_is_read(monkeypatch):
     monkeypatch.setattr(blocks, "MAX_BLOCK_ROWS", 1)
     (finding,) = verify(Bundle(data))
     assert "another layout, expected rows (2)" in finding.reason
+
+
+def test_a_payload_beyond_the_limit_is_not_fetched(monkeypatch):
+    """By its size alone, before any block of it is read."""
+    bundle = Bundle(Forgery().file())
+    monkeypatch.setattr(unpacking, "MAX_PAYLOADS", 5)
+    monkeypatch.setattr(Segment, "read_payload_blocks", None)
+    monkeypatch.setattr(Segment, "view_payload_blocks", None)
+    for ask in (bundle.fetch, bundle.view):
+        with pytest.raises(TooLargeError, match="payload claims 6 bytes, at most 5"):
+            ask("acme/plan", "b")
 
 
 # --- prefix and header ------------------------------------------------------

@@ -135,11 +135,15 @@ class FileSource:
         """
         import mmap
 
-        with _told(self.name, f"map {size:,} bytes at {offset:,}"):
+        action = f"map {size:,} bytes at {offset:,}"
+        with _told(self.name, action):
             begin = offset - offset % mmap.ALLOCATIONGRANULARITY
-            mapped = mmap.mmap(
-                self._fd, offset + size - begin, prot=mmap.PROT_READ, offset=begin
-            )
+            try:
+                mapped = mmap.mmap(
+                    self._fd, offset + size - begin, prot=mmap.PROT_READ, offset=begin
+                )
+            except (ValueError, OverflowError) as error:
+                raise StoreError(self.name, action, str(error)) from error
         return memoryview(mapped)[offset - begin :]
 
     def is_being_appended(self) -> bool:

@@ -18,7 +18,7 @@ from bundles import (
 )
 
 from overwinter.bundle import Bundle, verify, writer
-from overwinter.errors import BlockDamagedError, FormatError
+from overwinter.errors import BlockDamagedError, FormatError, StoreError
 from overwinter.files import BytesSource
 
 MIB = 2**20
@@ -213,6 +213,17 @@ def test_what_cannot_be_viewed_is_read(size):
     for bundle in (compressed, foreign):
         (view,) = contents(bundle.view("acme/plan", "a"))
         assert view == content
+
+
+def test_a_file_that_was_cut_is_not_viewed(tmp_path):
+    """It is an error of ours, and says what could not be mapped."""
+    path = tmp_path / "bundle.owb"
+    path.write_bytes(built(plans(("a", b"x"), ("large", os.urandom(3 * MIB)))))
+    with Bundle(path) as bundle:
+        bundle.keys()
+        os.truncate(path, MIB)
+        with pytest.raises(StoreError, match="could not map 3,145,728 bytes at"):
+            bundle.view("acme/plan", "large")
 
 
 def test_many_threads_may_fetch_from_one_bundle(tmp_path):

@@ -177,22 +177,12 @@ class Segment:
         self, table: PayloadTable, first: int, last: int
     ) -> bytes | None:
         """Return stored blocks that lie one behind the other, read as one."""
-        blocks = range(first, last + 1)
-        places = [self.placement(self._payload_index(table.blocks[n])) for n in blocks]
-        position = begin = places[0].offset
-        for at, place in zip(blocks, places, strict=True):
-            if (place.codec, place.offset) != (STORED, position) or (
-                place.stored_size != table.sizes[at]
-            ):
-                return None
-            position += place.stored_size
-        if position > self.foot.blocks_size or any(
-            table.sizes[at] > MAX_BLOCK for at in blocks
-        ):
-            return None  # read one by one, which says what is wrong
-        data = self.source.read(self.entry.offset + begin, position - begin)
+        place = self._adjacent(table, first, last)
+        if place is None:
+            return None  # read one by one, which says what is wrong, if it is
+        data = self.source.read(*place)
         view, end = memoryview(data), 0
-        for at in blocks:
+        for at in range(first, last + 1):
             piece = view[end : end + table.sizes[at]]
             end += table.sizes[at]
             part = self._payload_part(table.blocks[at])
@@ -205,16 +195,28 @@ class Segment:
         self, table: PayloadTable, first: int, last: int
     ) -> memoryview | None:
         """Return stored blocks where they lie, unverified; ``None`` if they do not."""
-        places = [
-            self.placement(self._payload_index(table.blocks[at]))
-            for at in range(first, last + 1)
-        ]
+        place = self._adjacent(table, first, last)
+        if place is None:
+            return None
+        found = self.source.view(*place)
+        return found if len(found) == place[1] else None
+
+    def _adjacent(
+        self, table: PayloadTable, first: int, last: int
+    ) -> tuple[int, int] | None:
+        """Return offset and size of stored blocks that lie one behind the other."""
+        blocks = range(first, last + 1)
+        places = [self.placement(self._payload_index(table.blocks[n])) for n in blocks]
         position = begin = places[0].offset
-        for place in places:
-            if (place.codec, place.offset) != (STORED, position):
+        for at, place in zip(blocks, places, strict=True):
+            if (place.codec, place.offset) != (STORED, position) or (
+                place.stored_size != table.sizes[at] or place.stored_size > MAX_BLOCK
+            ):
                 return None
             position += place.stored_size
-        return self.source.view(self.entry.offset + begin, position - begin)
+        if position > self.foot.blocks_size:
+            return None
+        return self.entry.offset + begin, position - begin
 
     def _payload_index(self, number: int) -> int:
         total = self.statement.payload_blocks

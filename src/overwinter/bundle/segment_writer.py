@@ -211,7 +211,10 @@ def write_end(
             name = pack(dict(block.environment))
             environments[name] = block.environment
         order = block.kind.kind, block.kind.version, block.kind.fingerprint
-        ordered.append((order, name, block.first, block.digest, block))
+        # By the last key as well: a block of one key alone, whose variants fill it,
+        # stands before the one in which they end.
+        keys = block.first, block.last or ""
+        ordered.append((order, name, keys, block.digest, block))
     if not ordered:
         raise ValueError("a segment holds one record at least")
     kinds.sort(key=lambda kind: (kind.kind, kind.version, kind.fingerprint))
@@ -241,10 +244,12 @@ def write_end(
     return write_words(file, position, placements, statement, key)
 
 
-def _overlapping(ordered: list[tuple[Any, bytes, str, bytes, Written]]) -> bool:
+def _overlapping(
+    ordered: list[tuple[Any, bytes, tuple[str, str], bytes, Written]],
+) -> bool:
     """Return whether blocks of one kind and environment overlap in their keys."""
     return any(
-        one[:2] == other[:2] and (one[4].last is None or one[4].last > other[2])
+        one[:2] == other[:2] and (one[4].last is None or one[4].last > other[4].first)
         for one, other in pairwise(ordered)
     )
 

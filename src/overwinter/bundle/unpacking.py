@@ -142,11 +142,13 @@ def check_spans(
 
 
 def check_end(span: Span, ends: list[int], source: str, part: str) -> None:
-    """Refuse a payload that ends behind the last block, as `check_spans` does."""
+    """Refuse a payload behind the last block or too large, as `check_spans` does."""
     end = ends[-1] if ends else 0
     if span[1] and sum(span) > end:
         found = f"a payload that ends at {sum(span):,}"
         raise BlockDamagedError(source, part, found, f"≤ {end:,}")
+    if span[1] > MAX_PAYLOADS:
+        raise TooLargeError(source, f"{part}, payload", span[1], MAX_PAYLOADS)
 
 
 def _is_plain(
