@@ -153,6 +153,7 @@ def test_an_error_of_a_sync_is_told_and_never_tried_again(tmp_path, how, monkeyp
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "fdatasync", fsync, raising=False)
     with pytest.raises(StoreError, match="Input/output error"):
         if how == "union":
             union([old, part], new)

@@ -236,8 +236,7 @@ class _Repack:
         self.counter.advance(block.stamp.size)
         try:
             content = block.open()
-            for name in content.columns.keys() - content.spans.keys():
-                content.columns[name]  # decoded now, while the block can be named
+            content.decode()  # now, while the block can be named
             keys = content.columns["key"]
         except FormatError as error:
             self.problems.append(str(error))

@@ -235,7 +235,7 @@ class Content:
 
         Args:
             limit: Bytes of payloads from which on a part ends, where the next row
-                begins another payload block: no block is read for two parts.
+                begins another payload block: as a rule no block is read for two parts.
         """
         rows = self.columns.rows
         if self.block.stamp.payload_size <= limit:
@@ -247,13 +247,25 @@ class Content:
         for row, spans in enumerate(zip(*self.spans.values(), strict=True)):
             present = [span for span in spans if span and span[1]]
             first = min((bisect_right(ends, at) for at, _ in present), default=used + 1)
-            if size >= limit and first > used:
+            # Payloads of blocks before this one stand last in the table: where a row
+            # uses one of them, no row behind it begins another block.
+            if size >= limit and (first > used or size >= 4 * limit):
                 yield begin, row
                 begin, size = row, 0
             for offset, length in present:
                 size += length
                 used = max(used, bisect_left(ends, offset + length))
         yield begin, rows
+
+    def decode(self) -> None:
+        """
+        Decode every column: rows that are taken apart need all of them.
+
+        Raises:
+            DamagedError: A column is no list of as many values as there are rows.
+        """
+        for name in self.columns.keys() - self.spans.keys():
+            self.columns[name]
 
     def payload_size(self, begin: int, end: int) -> int:
         """Return the bytes of the payloads of some rows, each row counted."""

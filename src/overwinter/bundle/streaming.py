@@ -71,10 +71,13 @@ def _parts(
     for block, job in _record_blocks(blocks, workers):
         try:
             content = block.open(job.result())
+            parts = list(content.bounds(part))
+            if len(parts) > 1:
+                content.decode()
         except FormatError as error:
             yield block, error, (0, 0)
             continue
-        for bounds in content.bounds(part):
+        for bounds in parts:
             yield block, content, bounds
 
 

@@ -124,10 +124,11 @@ def verify_segment(
 
 
 def _verify_rows(block: RecordBlock, rows: Rows | FormatError) -> Iterator[Finding]:
-    kind = block.kind.kind
+    kind, lost = block.kind.kind, (f"{block.stamp.first} …",)
+    if isinstance(rows, FormatError):
+        yield Finding(QUARANTINED, block.part, str(rows), kind, lost)
+        return
     try:
-        if isinstance(rows, FormatError):
-            raise rows
         keys = rows.columns["key"]
         if block.schema is None:
             _verify_opaque(block.segment, rows.columns, rows.table)
@@ -135,9 +136,7 @@ def _verify_rows(block: RecordBlock, rows: Rows | FormatError) -> Iterator[Findi
             # With its payloads, each column is a list of one value for each row.
             dict(rows.columns)
     except FormatError as error:
-        yield Finding(
-            QUARANTINED, block.part, str(error), kind, (f"{block.stamp.first} …",)
-        )
+        yield Finding(QUARANTINED, block.part, str(error), kind, lost)
         return
     by_reason: dict[str, list[str]] = {}
     for row, fault in rows.faults.items():
