@@ -261,6 +261,8 @@ def test_an_interrupted_save_leaves_the_old_file(folder, how):
     """At any moment: no temporary file, and no half of an append."""
     code = """
         import signal, threading, time
+        # What runs in the background inherits that it is ignored.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         folder, how = sys.argv[1:]
         saved(folder + "/old.owb", "o", 300_000)
         old = open(folder + "/old.owb", "rb").read()

@@ -263,9 +263,10 @@ def read_record_block(
             and type(digests) is bytes
             and len(digests) == DIGEST_SIZE * len(sizes) == DIGEST_SIZE * len(numbers)
         )
+        held = Columns(rows, columns, source)
         likely = good and are_like(columns["key"], first, rows)
-        keys = [first] if likely else Columns(rows, columns, source)["key"]
-    except (KeyError, TypeError, AttributeError):
+        keys = [first] if likely else held["key"]
+    except (KeyError, TypeError, ValueError, AttributeError):
         good, keys = False, []
     if not good:
         raise BlockDamagedError(
@@ -280,7 +281,7 @@ def read_record_block(
         tuple(sizes),
         tuple(chain.from_iterable(_DIGEST.iter_unpack(digests))),
     )
-    return Columns(rows, columns, source), table
+    return held, table
 
 
 def _are_sizes(values: Sequence[Any]) -> bool:

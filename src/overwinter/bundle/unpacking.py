@@ -35,48 +35,56 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
     offsets, sizes = _read_places(columns, name, part)
-    pairs = zip(offsets, sizes, strict=True)
-    if None not in offsets:
-        return list(pairs)
-    return [None if pair[0] is None else pair for pair in pairs]
+    return _spans(offsets, sizes, columns.source, f"{part}, column {name!r}")
 
 
 def read_span(columns: Columns, name: str, row: int, part: str) -> Span | None:
     """
-    Return where the payload of one row lies.
+    Return where the payload of one row lies; of the others nothing is asked.
 
     Raises:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
     offsets, sizes = _read_places(columns, name, part)
-    return None if offsets[row] is None else (offsets[row], sizes[row])
+    of_row = slice(row, row + 1)
+    part = f"{part}, column {name!r}"
+    (span,) = _spans(offsets[of_row], sizes[of_row], columns.source, part)
+    return span
 
 
 def _read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list[Any]]:
     part = f"{part}, column {name!r}"
     plain = unpack(columns.encoded(name), columns.source, part)
-    good = (
-        isinstance(plain, dict)
-        and plain.keys() == {"offset", "size"}
-        and all(_are_places(column, columns.rows) for column in plain.values())
-    )
-    if good and (None in plain["offset"] or None in plain["size"]):
-        pairs = zip(plain["offset"], plain["size"], strict=True)
-        good = all((offset is None) == (size is None) for offset, size in pairs)
-    if not good:
-        raise BlockDamagedError(
-            columns.source, part, "another layout", "offset and size"
-        )
+    if (
+        not isinstance(plain, dict)
+        or plain.keys() != {"offset", "size"}
+        or any(type(each) is not list for each in plain.values())
+        or any(len(each) != columns.rows for each in plain.values())
+    ):
+        raise _no_spans(columns.source, part)
     return plain["offset"], plain["size"]
 
 
-def _are_places(column: Any, rows: int) -> bool:
-    if type(column) is not list or len(column) != rows:
-        return False
-    kinds = set(map(type, column))
-    if kinds == {int}:
-        return bool(min(column) >= 0)
-    return kinds <= {int, type(None)} and all(v is None or v >= 0 for v in column)
+def _spans(
+    offsets: list[Any], sizes: list[Any], source: str, part: str
+) -> list[Span | None]:
+    pairs = list(zip(offsets, sizes, strict=True))
+    kinds = set(map(type, offsets)) | set(map(type, sizes))
+    if kinds == {int} and min(offsets) >= 0 and min(sizes) >= 0:
+        return list[Span | None](pairs)
+    spans: list[Span | None] = []
+    for offset, size in pairs:
+        if offset is None and size is None:
+            spans.append(None)
+        elif type(offset) is type(size) is int and offset >= 0 and size >= 0:
+            spans.append((offset, size))
+        else:
+            raise _no_spans(source, part)
+    return spans
+
+
+def _no_spans(source: str, part: str) -> BlockDamagedError:
+    return BlockDamagedError(source, part, "another layout", "offset and size")
 
 
 def check_spans(
