@@ -104,7 +104,12 @@ class _Done(Generic[T]):
 
     def result(self) -> T:
         if self._error is not None:
-            raise self._error
+            # Let go of: its traceback leads back here, and holds what was read.
+            error, self._error = self._error, None
+            try:
+                raise error
+            finally:
+                del error
         return self._result
 
 
