@@ -15,7 +15,9 @@ from bundles import (
     delivered,
     flipped,
     plans,
+    records_of,
     regions,
+    stamp_of,
     tiles,
 )
 from hypothesis import given, settings
@@ -25,6 +27,7 @@ import overwinter
 from overwinter import Bundle, CacheArtifactManager
 from overwinter.bundle import verify
 from overwinter.errors import ConflictError, NotFoundError
+from overwinter.files import write_all
 from overwinter.kinds.autotune import AutotuneArtifact
 from overwinter.kinds.inductor import InductorArtifact
 from overwinter.limits import MAX_VARIANTS
@@ -310,3 +313,41 @@ def test_what_cannot_be_done_is_told(tmp_path):
     with pytest.raises(NotFoundError):
         repack(tmp_path / "none", tmp_path / "new.owb", policy=POLICY, key=KEY)
     assert [each.name for each in tmp_path.iterdir() if each.suffix] == ["a.owb"]
+
+
+@pytest.mark.parametrize("keys", [("a", "b"), ("a", "a")])
+def test_what_is_nested_deeper_than_is_written_is_told(keys, tmp_path, monkeypatch):
+    """Only a stranger's writer makes it; the record beside it stays."""
+    deep = 0.5
+    for _ in range(60):
+        deep = [deep]
+    stamp = stamp_of("acme/deep", {"value": "opaque"})
+    rows = [{"key": key, "value": v} for key, v in zip(keys, (deep, 1), strict=True)]
+    with monkeypatch.context() as patch:
+        patch.setattr("overwinter.codec.wire.MAX_DEPTH", 100)
+        # Past what compares both readers: neither has an identity for it.
+        patch.setattr("overwinter.bundle.writer.write_all", write_all)
+        data = built(records_of(stamp, rows))
+    new, report = repacked(data, tmp_path / "new.owb")
+    assert (report.kept, report.copied, len(report.problems)) == (1, 0, 1)
+    assert "nested deeper than 32 levels" in report.problems[0]
+    assert [dict(record)["value"] for _, (*_, record) in delivered(Bundle(new))] == [1]
+
+
+def test_progress_goes_from_nothing_to_all(tmp_path):
+    """Payloads count, also of duplicates, and what is carried as it is."""
+    path = tmp_path / "a.owb"
+    saved(path, [graph("a", bytes(100_000))], [graph("a", b"1"), graph("b", b"2")])
+    saved(path, [graph("c", b"stranger")], key=OTHER)
+    told = []
+    repack(
+        path,
+        tmp_path / "new.owb",
+        policy=POLICY,
+        key=KEY,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    done, totals = zip(*told, strict=True)
+    assert list(done) == sorted(done)
+    assert set(totals) == {done[-1]}
+    assert done[0] < 10_000 < 100_000 < done[-1]

@@ -11,7 +11,8 @@ live caches); ``load`` says so line by line.
 
 Upgrading, ``upgrade``, is loading into a new bundle instead of into caches; what a
 kind promises is held together, for who writes one, by ``contract``. ``union`` and
-``diff`` take bundles as they are stored, and build nothing.
+``diff`` take bundles as they are stored, and build nothing; ``repack`` makes one
+segment of many.
 
 For PyTorch, ``overwinter.torch`` drains and populates a live process.
 """

@@ -5,13 +5,11 @@ Artifacts that are equal come once; of those that compete for one place in a cac
 the winner stays, of the variants of a key the best. What is taken apart is signed by
 who repacks, so only what this machine trusts is; everything else is carried as it is.
 Records keep the versions that they have: bringing them to newer ones is `upgrade`.
-
-Blocks are merged by key, so that only those are in memory whose ranges overlap.
 """
 
-import heapq
-from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
+from collections.abc import Callable, Iterable
+from itertools import groupby, islice
+from operator import itemgetter
 from typing import IO, Any
 
 import attrs
@@ -19,15 +17,14 @@ import attrs
 from . import files
 from .bundle import Bundle, KindStamp, RecordBlock, Segment
 from .bundle.identity import record_digest
+from .bundle.merging import Row, merge, read_payloads_of
 from .bundle.prefix import Header, write_prefix
-from .bundle.record_block import Content
 from .bundle.rewriting import copy_bytes, reason_to_keep
 from .bundle.segment_writer import SegmentWriter
 from .bundle.trailer import SegmentEntry, write_trailer
-from .bundle.unpacking import read_payloads
 from .bundle.writer import BLOCK_ROWS, DEFAULT_LEVEL, RECORD_FIELDS
-from .codec import Columns, Payloads, pack
-from .errors import ConflictError, FormatError, KindError, OverwinterError
+from .codec import Columns, pack
+from .errors import ConflictError, FormatError, KindError
 from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike, write_all
 from .info import Note
@@ -114,19 +111,6 @@ def repack(
             raise ConflictError(str(out)) from error
 
 
-@attrs.frozen(eq=False)
-class _Row:
-    """One record of an opened block, and what ranks it among those of its key."""
-
-    content: Content
-    number: int
-    digest: bytes = b""
-
-    @property
-    def kind(self) -> KindStamp:
-        return self.content.block.kind
-
-
 class _Repack:
     def __init__(
         self, bundle: Bundle, policy: Policy, progress: Progress | None
@@ -135,8 +119,8 @@ class _Repack:
         self.problems = [bundle.recovery] if bundle.recovery else []
         self.losers: list[Note] = []
         self.kept = self.duplicates = 0
-        entries = bundle.trailer.segments
-        self.counter = Counter(sum(entry.size for entry in entries), progress)
+        self.progress = progress
+        self.counter = Counter(0, None)
 
     def write(
         self,
@@ -147,12 +131,16 @@ class _Repack:
         workers: Workers,
     ) -> RepackReport:
         apart, carried = self.sorted_out()
+        blocks = [block.stamp for segment in apart for block in segment.blocks]
+        total = sum(stamp.size + stamp.payload_size for stamp in blocks)
+        total += sum(entry.size for entry in carried)
+        self.counter = Counter(total, self.progress)
         prefix = write_prefix(Header(WRITER))
         write_all(file, [prefix])
         position, entries = len(prefix), []
         writer = SegmentWriter(file, level, workers, holds_payloads=False)
         for group in _groups(apart):
-            self.merge(group, writer)
+            self.write_group(group, writer)
         if self.kept:
             foot = writer.finish(key or own_key())
             entries.append(SegmentEntry(position, foot.segment_size, foot.digest))
@@ -195,110 +183,81 @@ class _Repack:
                 apart.append(segment)
         return apart, carried
 
-    def merge(self, blocks: list[RecordBlock], writer: SegmentWriter) -> None:
+    def write_group(self, blocks: list[RecordBlock], writer: SegmentWriter) -> None:
         """Write the records of *blocks*, of one kind and environment."""
         name = blocks[0].kind.kind
         outputs: dict[tuple[int, bytes, frozenset[str]], _Output] = {}
-        for _, rows in groupby(self.merged(blocks), key=lambda each: each[0]):
+        merged = merge(blocks, damaged=self.damaged, advance=self.counter.advance)
+        for _, rows in groupby(merged, key=itemgetter(0)):
             of_key = [row for _, row in rows]
             for row in self.winners(name, of_key) if len(of_key) > 1 else of_key:
                 stamp = row.kind
                 # A later writer may have added columns: they go with their like.
                 place = stamp.version, stamp.fingerprint, frozenset(row.content.columns)
                 if place not in outputs:
-                    outputs[place] = _Output(writer, self.problems.append)
+                    outputs[place] = _Output(writer, self.damaged)
                 outputs[place].add(row)
         for output in outputs.values():
             output.flush()
             self.kept += output.written
 
-    def merged(self, blocks: list[RecordBlock]) -> Iterator[tuple[str, _Row]]:
-        """Give all records by key; a block is opened when its first key is reached."""
-        waiting = sorted(blocks, key=lambda block: block.stamp.first, reverse=True)
-        heap: list[tuple[str, int, int, Iterator[tuple[str, _Row]], _Row]] = []
-        opened = 0
+    def damaged(self, error: Exception) -> None:
+        """Note why something is left out."""
+        self.problems.append(str(error))
 
-        def advance(rows: Iterator[tuple[str, _Row]], order: int) -> None:
-            for key, row in rows:
-                heapq.heappush(heap, (key, order, row.number, rows, row))
-                return
-
-        while heap or waiting:
-            while waiting and (not heap or waiting[-1].stamp.first <= heap[0][0]):
-                opened += 1
-                advance(self.rows(waiting.pop()), opened)
-            if heap:
-                key, order, _, rows, row = heapq.heappop(heap)
-                yield key, row
-                advance(rows, order)
-
-    def rows(self, block: RecordBlock) -> Iterator[tuple[str, _Row]]:
-        self.counter.advance(block.stamp.size)
-        try:
-            content = block.open()
-            content.decode()  # now, while the block can be named
-            keys = content.columns["key"]
-        except FormatError as error:
-            self.problems.append(str(error))
-            return
-        # They are sorted already; were they not, no key may get lost all the same.
-        for number in sorted(range(len(keys)), key=keys.__getitem__):
-            yield keys[number], _Row(content, number)
-
-    def winners(self, name: str, rows: list[_Row]) -> list[_Row]:
+    def winners(self, name: str, rows: list[Row]) -> list[Row]:
         """Return those of *rows*, all of one key, that stay, in their order."""
         try:
             kind: Kind | None = CacheArtifactFactory.kind(name)
         except KindError:
             kind = None
-        ranked: list[tuple[tuple[Any, ...], bytes, int, _Row]] = []
-        distinct: dict[bytes, _Row] = {}
+        ranked: list[tuple[tuple[Any, ...], bytes, int, bytes, Row]] = []
+        distinct: dict[bytes, Row] = {}
         for row in rows:
             try:
-                columns = _one(row)
-            except FormatError as error:
-                self.problems.append(str(error))
+                columns = row.read()
+                record = {each: columns[each][0] for each in columns}
+                stored = record_digest(record, row.content.block.payload_names)
+            except (FormatError, ValueError) as error:
+                # A ValueError: what was read can be nested deeper than what is written.
+                self.damaged(error)
                 continue
-            record = {each: columns[each][0] for each in columns}
-            names = row.content.block.payload_names
-            row = attrs.evolve(row, digest=record_digest(record, names))
             rank = _rank(kind, row.kind, columns)
             if rank is not None:
-                ranked.append((*rank, -row.kind.version, row))
-            elif row.digest not in distinct:
+                ranked.append((*rank, -row.kind.version, stored, row))
+            elif stored not in distinct:
                 # Unknown here, or unfit to be one: nobody can say which is better.
-                distinct[row.digest] = row
+                distinct[stored] = row
             else:
                 self.duplicates += 1
         ranked.sort(key=lambda each: each[:3])
-        best: dict[bytes, _Row] = {}
-        for _, digest, _, row in ranked:
-            best.setdefault(digest, row)
+        best: dict[bytes, tuple[bytes, Row]] = {}
+        for _, digest, _, stored, row in ranked:
+            best.setdefault(digest, (stored, row))
         self.duplicates += len(ranked) - len(best)
         is_one = kind is not None and kind.schema.cardinality == ONE
         stay = 1 if is_one else MAX_VARIANTS
         key = str(rows[0].content.columns["key"][rows[0].number])
         reason = "another is better" if is_one else f"{stay} variants are better"
         self.losers += [Note(name, key, reason)] * max(0, len(best) - stay)
-        return sorted(
-            [*list(best.values())[:stay], *distinct.values()],
-            key=lambda row: row.digest,
-        )
+        chosen = [*islice(best.values(), stay), *distinct.items()]
+        return [row for _, row in sorted(chosen, key=itemgetter(0))]
 
 
 class _Output:
     """Records of one kind, version and environment, gathered into record blocks."""
 
-    def __init__(self, writer: SegmentWriter, report: Callable[[str], None]) -> None:
-        self._writer, self._report = writer, report
-        self._rows: list[_Row] = []
+    def __init__(
+        self, writer: SegmentWriter, damaged: Callable[[Exception], None]
+    ) -> None:
+        self._writer, self._damaged = writer, damaged
+        self._rows: list[Row] = []
         self._size = 0
         self.written = 0
 
-    def add(self, row: _Row) -> None:
+    def add(self, row: Row) -> None:
         """Take the next record."""
-        spans = [column[row.number] for column in row.content.spans.values()]
-        size = sum(span[1] for span in spans if span)
+        size = row.payload_size
         if self._rows and (len(self._rows) == BLOCK_ROWS or self._size + size > _HELD):
             self.flush()
         self._rows.append(row)
@@ -308,17 +267,17 @@ class _Output:
         """Write what was taken; a record whose payload is damaged is left out."""
         rows, self._rows, self._size = self._rows, [], 0
         payloads: dict[str, list[bytes | None]] = {}
-        kept: list[_Row] = []
+        kept: list[Row] = []
         for content, run in groupby(rows, key=lambda row: row.content):
             of_content = list(run)
-            found = _payloads(content, [row.number for row in of_content])
+            found = read_payloads_of(content, [row.number for row in of_content])
             for row in of_content:
                 values: dict[str, bytes | None] = {}
                 for name, column in content.spans.items():
                     span = column[row.number]
                     value = None if span is None else found[span]
                     if isinstance(value, FormatError):
-                        self._report(str(value))
+                        self._damaged(value)
                         break
                     values[name] = value
                 else:
@@ -328,14 +287,21 @@ class _Output:
         if kept:
             self._write(kept, payloads)
 
-    def _write(self, rows: list[_Row], payloads: dict[str, list[bytes | None]]) -> None:
+    def _write(self, rows: list[Row], payloads: dict[str, list[bytes | None]]) -> None:
         names = [name for name in rows[0].content.columns if name not in payloads]
         values = {
             name: [row.content.columns[name][row.number] for row in rows]
             for name in names
         }
-        encoded = {name: pack(column) for name, column in values.items()}
-        if sum(map(len, encoded.values())) > RECORD_FIELDS and len(rows) > 1:
+        try:
+            encoded = {name: pack(column) for name, column in values.items()}
+            fits = sum(map(len, encoded.values())) <= RECORD_FIELDS
+        except ValueError as error:  # nested deeper than what is written
+            if len(rows) == 1:
+                self._damaged(error)
+                return
+            fits = False
+        if not fits and len(rows) > 1:
             middle = len(rows) // 2
             for half in (slice(0, middle), slice(middle, None)):
                 self._write(rows[half], {n: c[half] for n, c in payloads.items()})
@@ -364,35 +330,6 @@ def _groups(segments: Iterable[Segment]) -> list[list[RecordBlock]]:
     return [groups[name] for name in sorted(groups)]
 
 
-def _payloads(
-    content: Content, rows: list[int]
-) -> dict[tuple[int, int], bytes | FormatError]:
-    columns = content.spans.values()
-    spans = sorted({span for column in columns for r in rows if (span := column[r])})
-    ends = content.table.ends
-    segment = content.block.segment
-    return dict(
-        zip(spans, read_payloads(segment, content.table, ends, spans), strict=True)
-    )
-
-
-def _one(row: _Row) -> Columns:
-    """Return one record as columns, its payloads read."""
-    content = row.content
-    found = _payloads(content, [row.number])
-    columns: dict[str, Any] = {}
-    for name in content.columns:
-        if name not in content.spans:
-            columns[name] = [content.columns[name][row.number]]
-            continue
-        span = content.spans[name][row.number]
-        payload = None if span is None else found[span]
-        if isinstance(payload, FormatError):
-            raise payload
-        columns[name] = Payloads([payload])
-    return Columns(1, columns, content.columns.source)
-
-
 def _rank(
     kind: Kind | None, stamp: KindStamp, columns: Columns
 ) -> tuple[tuple[Any, ...], bytes] | None:
@@ -407,7 +344,5 @@ def _rank(
             return None
         (artifact,) = kind.build(migrated.columns)
         return artifact.preference(), kind.digest(artifact)
-    except OverwinterError:
-        return None
-    except Exception:  # the validators of its class may ask more than the schema
+    except Exception:  # a step may fail, and the validators of the class ask for more
         return None

@@ -14,14 +14,16 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
 
-__all__ = ["Job", "Workers"]
+__all__ = ["HANDED", "Job", "Workers"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 # More would wait for the disk, or for the one thread that runs Python.
 _MOST = 4
-# Bytes that are worth handing over: they take 50 µs to hash, the hand-over 20.
+# Bytes to hand over at once, where there are more: the hand-over takes 20 µs.
+HANDED = 2**19
+# Bytes that are worth handing over at all: they take 50 µs to hash.
 _WORTH = 2**16
 
 
@@ -104,12 +106,7 @@ class _Done(Generic[T]):
 
     def result(self) -> T:
         if self._error is not None:
-            # Let go of: its traceback leads back here, and holds what was read.
-            error, self._error = self._error, None
-            try:
-                raise error
-            finally:
-                del error
+            raise self._error
         return self._result
 
 

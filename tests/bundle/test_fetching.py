@@ -17,7 +17,7 @@ from bundles import (
     tiles,
 )
 
-from overwinter.bundle import Bundle, verify, writer
+from overwinter.bundle import Bundle, RecordBlock, Segment, verify, writer
 from overwinter.errors import BlockDamagedError, FormatError, StoreError
 from overwinter.files import BytesSource
 
@@ -248,3 +248,25 @@ def test_many_threads_may_fetch_from_one_bundle(tmp_path):
         for thread in threads:
             thread.join()
     assert wrong == []
+
+
+def test_listing_keys_holds_two_blocks_at_most(monkeypatch):
+    """A bundle of millions of artifacts is listed in bounded memory."""
+    monkeypatch.setattr(writer, "BLOCK_ROWS", 10)
+    bundle = Bundle(built(plans(*((f"{n:04d}", b"") for n in range(500)))))
+    asked, decoded = [], []
+    read, columns = Segment.read_record_block, RecordBlock.read_columns
+
+    def reading(self, number):
+        asked.append(number)
+        return read(self, number)
+
+    def decoding(self, data=None):
+        decoded.append(self.number)
+        assert len(asked) <= len(decoded) + 1
+        return columns(self, data)
+
+    monkeypatch.setattr(Segment, "read_record_block", reading)
+    monkeypatch.setattr(RecordBlock, "read_columns", decoding)
+    assert len(bundle.keys()["acme/plan"]) == 500
+    assert len(decoded) == 50

@@ -137,7 +137,7 @@ def test_what_cannot_be_opened_leaves_no_new_file(put, capsys, make, code, words
     ("arguments", "code", "words"),
     [
         (["missing.owb", "--out", "new.owb"], 3, "missing.owb: no such file"),
-        (["model.owb"], 2, "Missing option '--out'"),
+        (["model.owb"], 2, "Missing option '-o' / '--out'"),
         ([".", "--out", "new.owb"], 2, "File '.' is a directory"),
         (["model.owb", "--out", "."], 2, "File '.' is a directory"),
         (["model.owb", "--out", "no/new.owb"], 3, "no/new.owb: could not write it: "),

@@ -6,7 +6,7 @@ is made of: ``prefix``, ``trailer``, ``blocks`` (record and payload blocks and t
 layout that places them), ``segment`` (foot, statement, signatures), ``packing``
 and ``unpacking`` (payloads and references to them). Over them, to write:
 ``segment_writer``, ``writer``, ``rewriting``, ``union``; to read: ``record_block``,
-``segment_reader``, ``reader``, ``streaming``, ``verifying``.
+``segment_reader``, ``reader``, ``streaming``, ``merging``, ``verifying``.
 """
 
 from .reader import Bundle, Record, RecordBlock, Rows, Segment

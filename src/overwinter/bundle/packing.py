@@ -11,7 +11,7 @@ from itertools import accumulate, chain
 import attrs
 
 from ..codec import pack
-from .blocks import digest_of
+from .blocks import Buffer, digest_of
 
 __all__ = ["PIECE", "Packed", "PayloadPacker", "pack_size"]
 
@@ -31,7 +31,6 @@ _LARGE = 4096
 _SMALL = 256
 _SMALL_KNOWN = 2**14
 
-Piece = bytes | memoryview
 Payload = bytes | None
 
 
@@ -98,7 +97,7 @@ class PayloadPacker:
 
     def __init__(
         self,
-        store: Callable[[Sequence[Piece]], None],
+        store: Callable[[Sequence[Buffer]], None],
         *,
         together: int,
         by_digest: bool = False,

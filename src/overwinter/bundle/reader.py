@@ -22,6 +22,7 @@ from .ends import Ends
 from .prefix import PREFIX, read_prefix
 from .record_block import Record, RecordBlock, Rows
 from .segment_reader import Segment
+from .streaming import read_ahead
 from .trailer import Trailer, read_trailer
 
 __all__ = ["Bundle", "Record", "RecordBlock", "Rows", "Segment"]
@@ -117,15 +118,9 @@ class Bundle:
             FormatError: A record block is damaged.
         """
         found: dict[str, list[str]] = {}
+        blocks = (block for segment in self.segments for block in segment.blocks)
         with Workers() as workers:
-            blocks = [block for segment in self.segments for block in segment.blocks]
-            jobs = [
-                workers.submit(
-                    block.stamp.size, block.segment.read_record_block, block.number
-                )
-                for block in blocks
-            ]
-            for block, job in zip(blocks, jobs, strict=True):
+            for block, job in read_ahead(blocks, workers):
                 columns, _ = block.read_columns(job.result())
                 found.setdefault(block.kind.kind, []).extend(columns["key"])
         return {kind: _ascending(keys) for kind, keys in sorted(found.items())}

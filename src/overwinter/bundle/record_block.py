@@ -17,7 +17,7 @@ from ..environment import Environment
 from ..errors import FormatError
 from ..schema import Schema, read_schema
 from ..schema.model import InvalidSchemaError
-from ..workers import Job, Workers
+from ..workers import HANDED, Job, Workers
 from .blocks import PayloadTable, read_record_block
 from .segment import BlockStamp, KindStamp
 from .unpacking import (
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from .segment_reader import Segment
 
 __all__ = ["Content", "Record", "RecordBlock", "Rows"]
-
-# Bytes handed to one worker at once: the hand-over takes 20 µs.
-_HANDED = 2**19
 
 
 @attrs.frozen
@@ -210,7 +207,7 @@ class RecordBlock:
         return memoryview(payload) if view else payload
 
 
-@attrs.frozen
+@attrs.frozen(eq=False)
 class Content:
     """
     A record block whose columns were read, and its payloads not.
@@ -353,7 +350,7 @@ def _handed(spans: Sequence[Span], ends: list[int]) -> Iterator[Sequence[Span]]:
     begin = at = 0
     while begin < len(spans):
         offset = spans[begin][0]
-        at = max(at, bisect_left(ends, offset + _HANDED))
+        at = max(at, bisect_left(ends, offset + HANDED))
         while at < len(ends):
             end = bisect_left(spans, (ends[at], 0))
             if end == len(spans) or (end > begin and sum(spans[end - 1]) <= ends[at]):

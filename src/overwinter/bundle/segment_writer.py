@@ -17,16 +17,17 @@ from ..codec import Columns, pack
 from ..environment import Environment
 from ..files import write_all
 from ..trust import SigningKey
-from ..workers import Job, Workers
+from ..workers import HANDED, Job, Workers
 from .blocks import (
     STORED,
+    Buffer,
     PayloadTable,
     Placement,
     Sealed,
     seal,
     write_record_block,
 )
-from .packing import Packed, PayloadPacker, Piece, pack_size
+from .packing import Packed, PayloadPacker, pack_size
 from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
 
 __all__ = ["RECORD_RUN", "SegmentWriter", "Written", "write_end"]
@@ -34,8 +35,6 @@ __all__ = ["RECORD_RUN", "SegmentWriter", "Written", "write_end"]
 # Record blocks are written in runs, so that listing keys reads few ranges.
 RECORD_RUN = 4 * 2**20
 
-# Bytes handed to one worker at once: the hand-over takes 20 µs.
-_HANDED = 2**19
 # Bytes on their way at most: all workers are busy, and the caller's memory is
 # bounded. The same on every machine, or the blocks would lie elsewhere.
 _UNDER_WAY = 16 * 2**20
@@ -265,10 +264,10 @@ class _Output:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self.position = 0
-        self._gathered: list[Piece] = []
+        self._gathered: list[Buffer] = []
         self._flushed = 0
 
-    def write(self, pieces: Sequence[Piece], codec: int) -> Placement:
+    def write(self, pieces: Sequence[Buffer], codec: int) -> Placement:
         """Write a stored block; return where it lies."""
         size = sum(map(len, pieces))
         placement = Placement(self.position, size, codec)
@@ -293,12 +292,12 @@ class _PayloadBlocks:
         self._sizes: list[int] = []
         self._digests: list[bytes] = []
         self._placements: list[Placement] = []
-        self._open: list[Sequence[Piece]] = []
+        self._open: list[Sequence[Buffer]] = []
         self._open_size = 0
         self._jobs: deque[tuple[int, Job[list[Sealed]]]] = deque()
         self._under_way = 0
 
-    def store(self, pieces: Sequence[Piece]) -> None:
+    def store(self, pieces: Sequence[Buffer]) -> None:
         """Take the pieces of the next block."""
         size = sum(map(len, pieces))
         if size < len(pieces) * _WORTH_A_PIECE:
@@ -309,7 +308,7 @@ class _PayloadBlocks:
         if not self._level:
             # Written while the digests are made.
             self._placements.append(self._output.write(pieces, STORED))
-        if self._open_size >= _HANDED:
+        if self._open_size >= HANDED:
             self.hand_over()
 
     def hand_over(self) -> None:

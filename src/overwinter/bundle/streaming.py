@@ -13,7 +13,7 @@ from ..errors import FormatError
 from ..workers import Job, Workers
 from .record_block import Content, RecordBlock, Requested, Rows
 
-__all__ = ["PART", "read_rows"]
+__all__ = ["PART", "read_ahead", "read_rows"]
 
 # Bytes of payloads in one part, and what is left of its last block.
 PART = 2 * 2**20
@@ -68,22 +68,24 @@ def _parts(
     blocks: Iterable[RecordBlock], workers: Workers, part: int
 ) -> Iterator[tuple[RecordBlock, Content | FormatError, tuple[int, int]]]:
     """Give the parts of the blocks, as their first row and the first behind."""
-    for block, job in _record_blocks(blocks, workers):
+    for block, job in read_ahead(blocks, workers):
         try:
             content = block.open(job.result())
             parts = list(content.bounds(part))
             if len(parts) > 1:
                 content.decode()
         except FormatError as error:
+            _forget_frames(error)
             yield block, error, (0, 0)
             continue
         for bounds in parts:
             yield block, content, bounds
 
 
-def _record_blocks(
+def read_ahead(
     blocks: Iterable[RecordBlock], workers: Workers
 ) -> Iterator[tuple[RecordBlock, Job[bytes]]]:
+    """Give *blocks*, each with the job that reads it; the next is read meanwhile."""
     last: tuple[RecordBlock, Job[bytes]] | None = None
     for block in blocks:
         read = block.segment.read_record_block
@@ -93,3 +95,16 @@ def _record_blocks(
         last = block, job
     if last is not None:
         yield last
+
+
+def _forget_frames(error: BaseException) -> None:
+    """
+    Take the tracebacks from *error* and from what caused it.
+
+    They lead to the frames here and back, and hold what was read: left to the
+    collector, that is more than the block for each that is damaged.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        cause.__traceback__ = None
+        cause = cause.__cause__ or cause.__context__

@@ -11,6 +11,7 @@ from ..diff import diff as diff_bundles
 from ..environment import Environment
 from .codes import DAMAGED, FAILED
 from .inspect import summary
+from .options import json_option
 from .output import print_json, print_line, print_table, print_words, printable
 from .progress import shown
 
@@ -20,9 +21,7 @@ __all__ = ["diff"]
 @click.command()
 @click.argument("a", type=click.Path(dir_okay=False))
 @click.argument("b", type=click.Path(dir_okay=False))
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@json_option
 @click.option(
     "--exit-code", "tell", is_flag=True, help="Exit with 1 where the bundles differ."
 )

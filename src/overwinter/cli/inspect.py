@@ -11,6 +11,7 @@ from ..environment import Environment
 from ..errors import FormatError
 from ..trust import public_text
 from .codes import DAMAGED
+from .options import json_option
 from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["inspect", "summary"]
@@ -20,9 +21,7 @@ _JSON_VERSION = 1
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@json_option
 @click.option(
     "--keys", is_flag=True, help="List every artifact, not only their number."
 )

@@ -8,6 +8,7 @@ from ..contract import write_step
 from ..upgrade import UpgradePlan, plan_upgrade
 from .codes import DAMAGED
 from .kinds import contract_of
+from .options import json_option
 from .output import print_json, print_line, print_table, print_words, printable
 
 __all__ = ["migrate", "print_plan"]
@@ -45,9 +46,7 @@ def new(kind: str, write: bool, drop: tuple[str, ...]) -> int:
 
 @migrate.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@json_option
 def plan(file: str, as_json: bool) -> int:
     """
     Show what upgrading the bundle FILE would do, and write nothing.

@@ -6,6 +6,7 @@ import click
 
 from ..repack import repack as repack_bundle
 from .codes import DAMAGED
+from .options import json_option, out_option
 from .output import print_json, print_line, print_words, printable
 from .progress import shown
 
@@ -14,17 +15,8 @@ __all__ = ["repack"]
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "-o",
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False),
-    metavar="NEW",
-    help="The new bundle; nothing may be there yet.",
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@out_option
+@json_option
 def repack(file: str, out: str, as_json: bool) -> int:
     """
     Write the bundle FILE again as NEW: one segment, without duplicates and losers.

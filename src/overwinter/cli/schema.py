@@ -23,6 +23,7 @@ from ..schema.draft import as_file, differences
 from ..schema.export import as_json_schema, as_markdown
 from .codes import FAILED
 from .kinds import contract_of
+from .options import json_option
 from .output import print_json, print_line, print_table, print_words
 
 __all__ = ["schema"]
@@ -98,9 +99,7 @@ def diff(kind: str, old: int | None, new: int | None) -> int:
     help="Folder with a bundle of every released version."
     " Without KIND, of those kinds that it holds.",
 )
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@json_option
 def check_command(kinds: tuple[str, ...], corpus: Path | None, as_json: bool) -> int:
     """
     Hold each KIND against every rule and all of its versions; all kinds, if not given.

@@ -6,6 +6,7 @@ import click
 
 from ..upgrade import upgrade as upgrade_bundle
 from .migrate import print_plan
+from .options import json_option, out_option
 from .progress import shown
 
 __all__ = ["upgrade"]
@@ -13,16 +14,8 @@ __all__ = ["upgrade"]
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--out",
-    required=True,
-    type=click.Path(dir_okay=False),
-    metavar="NEW",
-    help="The new bundle; nothing may be there yet.",
-)
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@out_option
+@json_option
 def upgrade(file: str, out: str, as_json: bool) -> int:
     """
     Write the bundle FILE again as NEW, its artifacts in their newest versions.

@@ -7,6 +7,7 @@ import click
 from ..bundle import Bundle
 from ..bundle import verify as verify_bundle
 from .codes import DAMAGED
+from .options import json_option
 from .output import print_json, print_line, print_table, print_words, printable
 from .progress import shown
 
@@ -17,9 +18,7 @@ _JSON_VERSION = 1
 
 @click.command()
 @click.argument("file", type=click.Path(dir_okay=False))
-@click.option(
-    "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
-)
+@json_option
 def verify(file: str, as_json: bool) -> int:
     """
     Read every byte of the bundle FILE. Nothing of it is run.
