@@ -18,7 +18,7 @@ import cattrs
 import msgpack
 
 from overwinter.bundle.blocks import read_record_block, write_record_block
-from overwinter.codec import objects_of
+from overwinter.codec import collector_paused, objects_of
 from overwinter.kind import Kind
 from overwinter.migrate import migrate
 from overwinter.migration import Plan, Steps
@@ -120,9 +120,10 @@ def _ours(blocks: list[StoredBlock]) -> Iterator[Contestant]:
             found, _ = read_record_block(
                 each.data, "bench", "block", each.rows, each.first
             )
-            migrated = migrate(kind, OLD.version, found)
-            assert not migrated.faults
-            made += objects_of(Record, migrated.columns)
+            with collector_paused(each.rows):  # as `overwinter.decode` does
+                migrated = migrate(kind, OLD.version, found)
+                assert not migrated.faults
+                made += objects_of(Record, migrated.columns)
         return made
 
     def values(made: list[bytes]) -> list[Any]:

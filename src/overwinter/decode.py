@@ -12,7 +12,7 @@ from operator import attrgetter
 from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Rows, Segment
 from .bundle.streaming import read_rows
-from .codec import Columns
+from .codec import Columns, collector_paused
 from .environment import Environment, misfit
 from .errors import (
     FormatError,
@@ -119,8 +119,9 @@ class _Decoder:
             if rows.faults:
                 good = [row for row in range(len(keys)) if row not in rows.faults]
                 columns = columns.take(good)
-            columns = self.migrated(kind, block, columns)
-            return self.build(kind, block, columns)
+            with collector_paused(columns.rows):
+                columns = self.migrated(kind, block, columns)
+                return self.build(kind, block, columns)
         except FormatError as error:
             # The keys are lost with the block: name it by its first.
             if self.strict:

@@ -5,9 +5,7 @@ Only where a field is not plain already is there a hook, and only then is cattrs
 imported.
 """
 
-import gc
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from inspect import getattr_static
 from itertools import starmap
@@ -27,6 +25,7 @@ from typing import (
 import attrs
 
 from ..schema.types import Tagged
+from .collector import collector_paused
 from .columns import Column
 
 if TYPE_CHECKING:
@@ -50,13 +49,7 @@ def columns_of(cls: type, objects: Sequence[Any]) -> dict[str, Column]:
 
 
 def objects_of(cls: type[T], columns: Mapping[str, Column]) -> list[T]:
-    """
-    Return one *cls* for each row; the columns were checked against the schema.
-
-    Source:
-        The collector visits every young object again and again while a large
-        list of objects grows (3-5 times slower), so it pauses for the loop.
-    """
+    """Return one *cls* for each row; the columns were checked against the schema."""
     structured = []
     for name, hint in _annotations(cls).items():  # type: ignore[arg-type]
         column = columns[name]
@@ -64,7 +57,7 @@ def objects_of(cls: type[T], columns: Mapping[str, Column]) -> list[T]:
         structured.append(column if structure is None else list(map(structure, column)))
     rows = zip(*structured, strict=True)
     fields = attrs.fields(cls)  # type: ignore[arg-type]
-    with _collector_paused(max(map(len, structured), default=0)):
+    with collector_paused(max(map(len, structured), default=0)):
         if (fill := _filler(cls)) is not None:  # type: ignore[arg-type]
             return fill(rows)
         if any(field.kw_only for field in fields):
@@ -253,29 +246,3 @@ def _cases(annotation: Any) -> tuple[str, dict[str, type]]:
     tagged = _tagged(annotation)
     assert tagged is not None
     return tagged.tag, tagged.cases
-
-
-# Python 3.12 freezes some 400 objects of its own as it starts.
-_FROZEN_BY_PYTHON = 1_000
-
-
-@contextmanager
-def _collector_paused(n_objects: int) -> Iterator[None]:
-    """
-    Pause the collector while *n_objects* are made, which it need not visit as young.
-
-    Many go to the oldest generation at once, by being frozen and let go again: a
-    load of 200,000 beside two million live objects took 880 ms, and takes 430, as
-    with the collector off. What somebody else froze must stay so: then not.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            nobody_froze = gc.get_freeze_count() < _FROZEN_BY_PYTHON
-            if n_objects >= gc.get_threshold()[0] and nobody_froze:
-                gc.freeze()
-                gc.unfreeze()
-            gc.enable()
