@@ -2,7 +2,6 @@
 The library as the workloads use it: its own kind for W2, saving, loading, fetching.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,9 @@ from overwinter.bundle.streaming import read_rows
 from overwinter.codec import Columns
 from overwinter.decode import decode
 from overwinter.encode import encode
-from overwinter.errors import FormatError, KeyGrammarError
+from overwinter.errors import FormatError
 from overwinter.factory import CacheArtifactFactory
+from overwinter.grammar import KeyGrammar
 from overwinter.info import CacheInfo
 from overwinter.kinds.inductor import InductorArtifact
 from overwinter.schema import Payload, TimeNs
@@ -43,8 +43,6 @@ SEED = bytes(range(32))
 KEY = SigningKey(SEED)
 ENVIRONMENT = {"python_tag": "cpython-311", "torch_version": "2.13.0"}
 
-_KEY = re.compile(r"[0-9a-f]{24}")
-
 
 @attrs.frozen
 class Record(CacheArtifact):
@@ -52,6 +50,7 @@ class Record(CacheArtifact):
 
     schema_package = "benchmarks.schema"
     migrations_package = "benchmarks.migrations"
+    key_grammar = KeyGrammar("[0-9a-f]{24}", "24 digits")
 
     key: str
     launches: int
@@ -70,12 +69,6 @@ class Record(CacheArtifact):
     def content(self) -> bytes:
         """The payload."""
         return self.payload
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a number."""
-        if not _KEY.fullmatch(key):
-            raise KeyGrammarError("bench/record", key, "is no number", "24 digits")
 
 
 def register() -> None:

@@ -38,6 +38,7 @@ class Timing(CacheArtifact):
 
     schema_package = "benchmarks.schema"
     migrations_package = "benchmarks.migrations"
+    key_grammar = ours.Record.key_grammar
 
     key: str
     launches: int
@@ -57,11 +58,6 @@ class Timing(CacheArtifact):
     def content(self) -> bytes:
         """The payload."""
         return self.payload
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a number."""
-        ours.Record.check_key(key)
 
 
 def file_contestants(columns: Columns, directory: Path) -> list[Contestant]:

@@ -22,6 +22,7 @@ from .artifact import CacheArtifact, CacheEntry
 from .bundle import Bundle
 from .errors import OverwinterError
 from .factory import CacheArtifactFactory
+from .grammar import KeyGrammar
 from .info import CacheInfo
 from .load import load
 from .manager import CacheArtifactManager, default_manager
@@ -36,6 +37,7 @@ __all__ = [
     "CacheArtifactManager",
     "CacheEntry",
     "CacheInfo",
+    "KeyGrammar",
     "KindPack",
     "OverwinterError",
     "__version__",

@@ -14,6 +14,7 @@ import attrs
 from .environment import Rule
 from .errors import StoreError, WrongShapeError
 from .files import create_once, make_directory
+from .grammar import KeyGrammar
 
 __all__ = ["CacheArtifact", "CacheEntry"]
 
@@ -47,6 +48,7 @@ class CacheArtifact:
 
     - ``schema_package``, ``migrations_package``: where its schema files and steps
       are, as ``<kind>/v<N>.json`` and ``<kind>/v<N>_to_v<N+1>.py``;
+    - ``key_grammar``: what its keys look like, or else its own ``check_key``;
     - ``caches``: what finds the directory of each cache that it writes into;
     - ``populate_after``: kinds that must be in their caches before this one;
     - ``environment_rules``: fields of the environment that matter to it.
@@ -57,6 +59,7 @@ class CacheArtifact:
 
     schema_package: ClassVar[str] = "overwinter_schema"
     migrations_package: ClassVar[str] = "overwinter_migrations"
+    key_grammar: ClassVar[KeyGrammar | None] = None
     caches: ClassVar[Mapping[str, Callable[[], str]]] = {}
     populate_after: ClassVar[tuple[str, ...]] = ()
     environment_rules: ClassVar[Mapping[str, Rule]] = {}
@@ -100,7 +103,9 @@ class CacheArtifact:
             KeyGrammarError: Such a key cannot come from the framework; as a path
                 it might lead out of the cache directory.
         """
-        raise NotImplementedError("a kind knows its keys")
+        if cls.key_grammar is None:
+            raise NotImplementedError("a kind knows its keys")
+        cls.key_grammar.check(cls.type(), key)
 
     def cache_entry(self) -> CacheEntry:
         """

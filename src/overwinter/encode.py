@@ -6,6 +6,7 @@ For older readers, records are brought back to the versions that these know.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from itertools import groupby
 
 from .artifact import CacheArtifact
 from .bundle import Records
@@ -53,8 +54,9 @@ def encode(
         MigrationError: There is no way back to a version of *target*.
     """
     groups: defaultdict[str, list[CacheArtifact]] = defaultdict(list)
-    for artifact in artifacts:
-        groups[artifact.type()].append(artifact)
+    for _, run in groupby(artifacts, key=type):
+        of_class = list(run)
+        groups[of_class[0].type()] += of_class
     versions = _versions(target)
     records = []
     for name, group in groups.items():

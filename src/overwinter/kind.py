@@ -2,7 +2,6 @@
 Kinds: a class, its schemas and its steps, found to agree.
 """
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from operator import attrgetter
@@ -22,6 +21,7 @@ from .schema.types import ListOf, OptionalOf
 
 __all__ = ["Kind"]
 
+_CHECK_KEY = CacheArtifact.check_key.__func__  # type: ignore[attr-defined]
 _LISTS: tuple[type, ...] = (list, tuple)
 
 
@@ -123,6 +123,21 @@ class Kind:
         """Return the artifacts in *columns*, which were validated."""
         return objects_of(self.cls, columns)
 
+    def check_keys(self, keys: Sequence[str]) -> None:
+        """
+        Check all of *keys* against the grammar of this kind's.
+
+        Raises:
+            KeyGrammarError: One is none of this kind.
+        """
+        grammar = self.cls.key_grammar
+        # Who overrides `check_key` may ask more than the grammar does.
+        is_all = getattr(self.cls.check_key, "__func__", None) is _CHECK_KEY
+        if is_all and grammar is not None and grammar.fits_all(keys):
+            return
+        for key in keys:
+            self.cls.check_key(key)
+
     def digest(self, artifact: CacheArtifact) -> bytes:
         """Return the digest that, with kind and key, is the artifact's identity."""
         columns = columns_of(self.cls, [artifact])
@@ -141,7 +156,7 @@ class Kind:
             WrongShapeError: A value does not fit the schema.
         """
         columns = self.columns(artifacts)
-        deque(map(self.cls.check_key, columns["key"]), maxlen=0)
+        self.check_keys(columns["key"])
         if len(set(columns["key"])) == len(artifacts):
             return columns
         by_key: dict[str, list[int]] = {}

@@ -4,18 +4,14 @@ Plans of the Acme kernel compiler, as a kind of overwinter.
 
 import enum
 import os
-import re
 from typing import Annotated
 
 import attrs
 
-from overwinter import CacheArtifact, CacheEntry, KindPack
-from overwinter.errors import KeyGrammarError
+from overwinter import CacheArtifact, CacheEntry, KeyGrammar, KindPack
 from overwinter.schema import OpenEnum, Payload, Tagged
 
 __all__ = ["PACK", "Copy", "Layout", "Matmul", "Plan", "Stage"]
-
-_KEY = re.compile(r"[a-z0-9_]{1,100}")
 
 
 def cache_directory() -> str:
@@ -60,6 +56,7 @@ class Plan(CacheArtifact):
 
     schema_package = "acme_plans_schema"
     migrations_package = "acme_plans_migrations"
+    key_grammar = KeyGrammar("[a-z0-9_]{1,100}", "a-z, 0-9 and _")
     caches = {"acme": cache_directory}  # noqa: RUF012
 
     key: str
@@ -77,12 +74,6 @@ class Plan(CacheArtifact):
     def content(self) -> bytes:
         """The program."""
         return self.program
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is the name of a plan."""
-        if not _KEY.fullmatch(key):
-            raise KeyGrammarError("acme/plan", key, "is no name", "a-z, 0-9 and _")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file of the program."""

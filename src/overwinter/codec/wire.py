@@ -265,15 +265,16 @@ def _sorted_maps(value: Any) -> list[dict[str, Any]] | None:
         or not set(map(type, inner)) <= _SCALARS
     ):
         return None
-    ordered: dict[tuple[str, ...], dict[str, Any]] = {}
-    maps = []
-    for each in value:
-        names = tuple(each)
-        by_key = ordered.get(names)
-        if by_key is None:
-            by_key = ordered[names] = dict.fromkeys(sorted(names))
-        maps.append(by_key | each)
-    return maps
+    ordered = _Ordered()
+    return [ordered[tuple(each)] | each for each in value]
+
+
+class _Ordered(dict[tuple[str, ...], dict[str, Any]]):
+    """For each order of keys a dict of the same keys, sorted."""
+
+    def __missing__(self, names: tuple[str, ...]) -> dict[str, Any]:
+        self[names] = by_key = dict.fromkeys(sorted(names))
+        return by_key
 
 
 def _sorted(value: Any, depth: int) -> Any:

@@ -4,17 +4,14 @@
 Like Inductor's graphs, several variants may share one key.
 """
 
-import re
-
 import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
+from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, check, content_name
+from .torchinductor import CACHE, CACHES, PICKLE_RULES, content_name
 
 __all__ = ["AOTAutogradArtifact"]
-
-_KEY = re.compile(r"a[a-z2-7]{51}")
 
 
 @attrs.frozen
@@ -24,6 +21,7 @@ class AOTAutogradArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    key_grammar = KeyGrammar(r"a[a-z2-7]{51}", "'a' and 51 characters of base 32")
     caches = CACHES
     # An entry names the graphs of Inductor that it needs.
     populate_after = ("inductor",)
@@ -33,11 +31,6 @@ class AOTAutogradArtifact(CacheArtifact):
     def type() -> str:
         """Return the name of the kind."""
         return "aot_autograd"
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a graph's hash."""
-        check("aot_autograd", key, _KEY, "'a' and 51 characters of base 32")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file, as ``AOTAutogradCache._write_to_local_cache`` does."""

@@ -6,7 +6,6 @@ be compared and migrated; torch gets the very bytes back that it wrote.
 """
 
 import json
-import re
 from types import MappingProxyType
 from typing import Any
 
@@ -15,11 +14,11 @@ import attrs
 from ..artifact import CacheArtifact, CacheEntry
 from ..environment import EXACT
 from ..errors import WrongShapeError
-from .torchinductor import CACHE, CACHES, check
+from ..grammar import KeyGrammar
+from .torchinductor import CACHE, CACHES
 
 __all__ = ["AutotuneArtifact"]
 
-_KEY = re.compile(r"[0-9a-z]{2}/[0-9a-z]{16,128}\.best_config")
 
 # Members of torch's object that are fields of ours, the type they must have, and
 # the field: a value of another type stays in `config`.
@@ -50,6 +49,9 @@ class AutotuneArtifact(CacheArtifact):
     verbatim: bytes | None = None
     device: str = "unknown"
 
+    key_grammar = KeyGrammar(
+        r"[0-9a-z]{2}/[0-9a-z]{16,128}\.best_config", "'xx/<hash>.best_config'"
+    )
     caches = CACHES
     environment_rules = MappingProxyType({"torch_key": EXACT})
 
@@ -116,11 +118,6 @@ class AutotuneArtifact(CacheArtifact):
         if name == "time_taken_ms" and value is not None:
             return value // _NS_PER_MS
         return value
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a record's path."""
-        check("autotune", key, _KEY, "'xx/<hash>.best_config'")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file, as torch's LocalCacheBackend places it."""

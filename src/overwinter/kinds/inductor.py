@@ -5,17 +5,14 @@ One key may hold several variants with different guards, so the file's name is
 the hash of its content and torch looks at all of them.
 """
 
-import re
-
 import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
+from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, check, content_name
+from .torchinductor import CACHE, CACHES, PICKLE_RULES, content_name
 
 __all__ = ["InductorArtifact"]
-
-_KEY = re.compile(r"f[a-z2-7]{51}")
 
 
 @attrs.frozen
@@ -25,6 +22,7 @@ class InductorArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    key_grammar = KeyGrammar(r"f[a-z2-7]{51}", "'f' and 51 characters of base 32")
     caches = CACHES
     # Its kernels must be there when torch finds the graph.
     populate_after = ("native", "autotune")
@@ -34,11 +32,6 @@ class InductorArtifact(CacheArtifact):
     def type() -> str:
         """Return the name of the kind."""
         return "inductor"
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a graph's hash."""
-        check("inductor", key, _KEY, "'f' and 51 characters of base 32")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file, as ``FxGraphCache._write_to_local_cache`` places it."""

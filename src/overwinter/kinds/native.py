@@ -5,21 +5,20 @@ Torch's Mega-Cache leaves these behind, and so every C++ kernel is built again o
 the machine that loads it: all of the time that a warm start should have saved.
 """
 
-import re
 from types import MappingProxyType
 
 import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
 from ..environment import CONTAINED, EXACT, EXACT_REQUIRED
+from ..grammar import KeyGrammar
 from ..limits import MAX_PATH_PART
 from ..schema import Payload
-from .torchinductor import CACHES, check
+from .torchinductor import CACHES
 
 __all__ = ["NativeArtifact"]
 
 _PART = rf"(?!\.)[A-Za-z0-9_.+=@%,~-]{{1,{MAX_PATH_PART}}}"
-_KEY = re.compile(rf"[a-z][a-z0-9_]*(?:/{_PART}){{1,16}}")
 
 
 @attrs.frozen
@@ -30,6 +29,10 @@ class NativeArtifact(CacheArtifact):
     content: Payload = attrs.field(repr=False)
     mode: int = 0o755
 
+    key_grammar = KeyGrammar(
+        rf"[a-z][a-z0-9_]*(?:/{_PART}){{1,16}}",
+        "a cache's name and a relative path in it",
+    )
     caches = CACHES
     # Machine code runs where it is put, so these are safety: a kernel for a newer
     # CPU is found on an older one and dies there. The paths are not: where they
@@ -51,11 +54,6 @@ class NativeArtifact(CacheArtifact):
     def type() -> str:
         """Return the name of the kind."""
         return "native"
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a cache's name and a relative path."""
-        check("native", key, _KEY, "a cache's name and a relative path in it")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file itself; no bits beyond plain permissions."""

@@ -8,18 +8,20 @@ import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
 from ..errors import KeyGrammarError
+from ..grammar import KeyGrammar
 from ..limits import MAX_PATH_PART
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, check
+from .torchinductor import CACHE, CACHES, PICKLE_RULES
 
 __all__ = ["PGOArtifact"]
 
 # `job_id:rank:tag`, of whatever a job may be called; the file's name is made
 # safe as torch does it, so only what no file name may hold is refused.
-_KEY = re.compile(
-    r"(?!.*(?:^|[\\/])\.\.(?:[\\/]|$))(?![\\/])[^\x00-\x1f\x7f\\\ud800-\udfff]+"
-)
 _MAX_KEY = MAX_PATH_PART - len("code_state_.pkl")
+_KEY = KeyGrammar(
+    r"(?!.*(?:^|[\\/])\.\.(?:[\\/]|$))(?![\\/])[^\x00-\x1f\x7f\\\ud800-\udfff]+",
+    f"'job_id:rank:tag' of at most {_MAX_KEY} bytes",
+)
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')
 
 
@@ -30,6 +32,7 @@ class PGOArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    key_grammar = _KEY
     caches = CACHES
     environment_rules = PICKLE_RULES
 
@@ -41,11 +44,10 @@ class PGOArtifact(CacheArtifact):
     @classmethod
     def check_key(cls, key: str) -> None:
         """Check that *key* can be a job's."""
-        expected = f"'job_id:rank:tag' of at most {_MAX_KEY} bytes"
-        check("pgo", key, _KEY, expected)
+        super().check_key(key)
         size = len(key.encode())
         if size > _MAX_KEY:
-            raise KeyGrammarError("pgo", key, f"is {size} bytes long", expected)
+            raise KeyGrammarError("pgo", key, f"is {size} bytes long", _KEY.words)
 
     def cache_entry(self) -> CacheEntry:
         """Return the file, as ``torch._dynamo.pgo.code_state_path`` places it."""

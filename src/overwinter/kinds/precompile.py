@@ -2,17 +2,14 @@
 ``precompile``: a whole function that was compiled ahead, with its guards.
 """
 
-import re
-
 import attrs
 
 from ..artifact import CacheArtifact, CacheEntry
+from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, check
+from .torchinductor import CACHE, CACHES, PICKLE_RULES
 
 __all__ = ["PrecompileArtifact"]
-
-_KEY = re.compile(r"[0-9a-f]{64}")
 
 
 @attrs.frozen
@@ -22,6 +19,7 @@ class PrecompileArtifact(CacheArtifact):
     key: str
     content: Payload = attrs.field(repr=False)
 
+    key_grammar = KeyGrammar(r"[0-9a-f]{64}", "64 hexadecimal digits")
     caches = CACHES
     populate_after = ("native", "autotune")
     environment_rules = PICKLE_RULES
@@ -30,11 +28,6 @@ class PrecompileArtifact(CacheArtifact):
     def type() -> str:
         """Return the name of the kind."""
         return "precompile"
-
-    @classmethod
-    def check_key(cls, key: str) -> None:
-        """Check that *key* is a source function's hash."""
-        check("precompile", key, _KEY, "64 hexadecimal digits")
 
     def cache_entry(self) -> CacheEntry:
         """Return the file, as ``DiskDynamoStore._write_to_local_cache`` does."""

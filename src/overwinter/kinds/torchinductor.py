@@ -10,15 +10,12 @@ import os
 import re
 
 from ..environment import EXACT
-from ..errors import KeyGrammarError
-from ..limits import MAX_PATH_PART
 
 __all__ = [
     "CACHE",
     "CACHES",
     "PICKLE_RULES",
     "cache_directory",
-    "check",
     "content_name",
 ]
 
@@ -59,31 +56,3 @@ def content_name(content: bytes) -> str:
     """Return the name that torch gives to a file with this content."""
     digest = hashlib.sha256(content).digest()
     return base64.b32encode(digest)[:51].decode().lower()
-
-
-def check(kind: str, key: str, grammar: re.Pattern[str], expected: str) -> None:
-    """
-    Check *key* against *grammar*.
-
-    Raises:
-        KeyGrammarError: It does not match as a whole.
-    """
-    if grammar.fullmatch(key):
-        return
-    if "\0" in key:
-        reason = "holds a NUL"
-    elif key.startswith("/"):
-        reason = "is an absolute path"
-    elif ".." in key.replace("\\", "/").split("/"):
-        reason = "leads out of the cache directory"
-    elif "\\" in key:
-        reason = "holds a backslash"
-    elif not key:
-        reason = "is empty"
-    elif not key.isprintable():
-        reason = "holds a character that cannot be shown"
-    elif len(key) > MAX_PATH_PART:
-        reason = f"is {len(key)} characters long"
-    else:
-        reason = "is none of this kind's"
-    raise KeyGrammarError(kind, key, reason, expected)

@@ -9,6 +9,7 @@ key that is no text, or an integer of more than 64 bits.
 """
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping
 from itertools import chain
 from types import MappingProxyType
@@ -38,6 +39,7 @@ _RANGES = {
     "time_ns": (-(2**63), 2**63 - 1),
     "u64": (0, 2**64 - 1),
 }
+_ARRAYS = {"i64": "q", "time_ns": "q", "u64": "Q"}  # arrays of the same ranges
 _PLAIN = frozenset([type(None), bool, int, float, str, bytes])
 
 
@@ -154,9 +156,12 @@ def _scalars_fit(kind: Scalar, column: Iterable[Any], known: Decoded | None) -> 
         )
     if not types <= _TYPES[kind.name]:
         return False
-    if kind.name in _RANGES and column:
-        low, high = _RANGES[kind.name]
-        return bool(low <= min(column) and max(column) <= high)
+    if kind.name in _ARRAYS:
+        try:
+            # Faster than to ask for the least and the greatest.
+            array(_ARRAYS[kind.name], column)
+        except OverflowError:
+            return False
     return kind.name != "str" or _is_unicode(column)
 
 
