@@ -19,14 +19,14 @@ from ..schema import Schema, read_schema
 from ..schema.model import InvalidSchemaError
 from ..workers import HANDED, Job, Workers
 from .blocks import PayloadTable, read_record_block
+from .contiguous import Contiguous, find_contiguous
 from .segment import BlockStamp, KindStamp
 from .unpacking import (
     Span,
     check_end,
-    check_spans,
+    checked_spans,
     read_payloads,
     read_span,
-    read_spans,
 )
 
 if TYPE_CHECKING:
@@ -136,15 +136,15 @@ class RecordBlock:
             BlockDamagedError: The block is damaged; all of its artifacts are.
         """
         columns, table = self.read_columns(data)
-        spans = {
-            name: read_spans(columns, name, self.part)
-            for name in sorted(self.payload_names)
-            if name in columns
-        }
-        is_plain = self.schema is not None and check_spans(
-            table, spans.values(), self.stamp.payload_size, columns.source, self.part
-        )
-        return Content(self, columns, table, spans, is_plain)
+        if self.schema is None:
+            return Content(self, columns, table, None, {})
+        names = sorted(self.payload_names & columns.keys())
+        size = self.stamp.payload_size
+        contiguous = find_contiguous(columns, names, table, size, self.part)
+        if contiguous is not None:
+            return Content(self, columns, table, contiguous, None)
+        spans = checked_spans(columns, names, table, size, self.part)
+        return Content(self, columns, table, None, spans)
 
     def read(self) -> Rows:
         """
@@ -216,15 +216,28 @@ class Content:
         block: The block.
         columns: Its columns; payloads as references.
         table: The payload blocks.
-        spans: Of each payload column, where the payloads lie, by row.
-        is_plain: Whether there is one such column, its payloads back to back.
+        contiguous: The payloads, where they lie back to back; else
+        apart: where they lie, by column and row.
     """
 
     block: RecordBlock
     columns: Columns
     table: PayloadTable
-    spans: dict[str, list[Span | None]]
-    is_plain: bool
+    contiguous: Contiguous | None
+    apart: dict[str, list[Span | None]] | None
+
+    @cached_property
+    def spans(self) -> dict[str, list[Span | None]]:
+        """Of each payload column, where the payloads lie, by row."""
+        if self.contiguous is not None:
+            return self.contiguous.spans
+        assert self.apart is not None
+        return self.apart
+
+    @property
+    def payload_names(self) -> list[str]:
+        """The payload columns."""
+        return [self.contiguous.name] if self.contiguous else [*self.spans]
 
     def bounds(self, limit: int) -> Iterator[tuple[int, int]]:
         """
@@ -261,77 +274,67 @@ class Content:
         Raises:
             DamagedError: A column is no list of as many values as there are rows.
         """
-        for name in self.columns.keys() - self.spans.keys():
+        for name in self.columns.keys() - set(self.payload_names):
             self.columns[name]
 
     def payload_size(self, begin: int, end: int) -> int:
         """Return the bytes of the payloads of some rows, each row counted."""
-        if end - begin == self.columns.rows:
-            return self.block.stamp.payload_size
+        if self.contiguous is not None:
+            return self.contiguous.begin(end) - self.contiguous.begin(begin)
         columns = self.spans.values()
         return sum(_size(filter(None, column[begin:end])) for column in columns)
 
     def request(self, begin: int, end: int, workers: Workers) -> "Requested":
         """Have the payloads of the rows from *begin* to *end* read."""
-        spans = self._distinct(begin, end)
-        ends = self.table.ends
-        jobs = [
-            workers.submit(
-                _size(part),
-                read_payloads,
-                self.block.segment,
-                self.table,
-                ends,
-                part,
-            )
-            for part in _handed(spans, ends)
-        ]
-        return Requested(self, begin, end, spans, jobs)
-
-    def _distinct(self, begin: int, end: int) -> Sequence[Span]:
-        """Return the spans of these rows, each once, in the order of the blocks."""
+        segment, contiguous = self.block.segment, self.contiguous
+        if contiguous is not None:
+            size = self.payload_size(begin, end)
+            jobs = [
+                workers.submit(
+                    self.payload_size(*part), contiguous.read, segment, *part
+                )
+                for part in contiguous.cut(begin, end, HANDED)
+            ]
+            return Requested(self, begin, end, None, size, jobs)
         columns = self.spans.values()
-        if self.is_plain:
-            (column,) = columns
-            return column[begin:end]  # type: ignore[return-value]  # none is null
-        return sorted(
+        # Each once, in the order of the blocks.
+        spans = sorted(
             {span for column in columns for span in column[begin:end] if span}
         )
+        ends = self.table.ends
+        jobs = [
+            workers.submit(_size(part), read_payloads, segment, self.table, ends, part)
+            for part in _handed(spans, ends)
+        ]
+        return Requested(self, begin, end, spans, _size(spans), jobs)
 
 
 @attrs.frozen
 class Requested:
-    """Rows whose payloads somebody reads at this moment."""
+    """
+    Rows whose payloads somebody reads at this moment.
+
+    Args:
+        content: The record block.
+        begin: The first row.
+        end: The first behind.
+        spans: Where their payloads lie; ``None`` where that is as many as rows.
+        payload_size: Bytes of the payloads, those that are equal once.
+        jobs: Give the payloads in this order.
+    """
 
     content: Content
     begin: int
     end: int
-    spans: Sequence[Span]
+    spans: Sequence[Span] | None
+    payload_size: int
     jobs: list[Job[list[bytes | FormatError]]]
-
-    @property
-    def payload_size(self) -> int:
-        """Bytes of the payloads, those that are equal once."""
-        return _size(self.spans)
 
     def rows(self) -> Rows:
         """Wait for the payloads, and return the rows."""
         content = self.content
         read = [payload for job in self.jobs for payload in job.result()]
-        faults: dict[int, FormatError] = {}
-        payloads: dict[str, Payloads] = {}
-        if content.is_plain and set(map(type, read)) == {bytes}:
-            (name,) = content.spans
-            payloads[name] = Payloads(read)
-        else:
-            found = dict(zip(self.spans, read, strict=True))
-            for name, column in content.spans.items():
-                payloads[name] = Payloads()
-                for row, span in enumerate(column[self.begin : self.end]):
-                    payload = None if span is None else found[span]
-                    if isinstance(payload, FormatError):
-                        faults[row], payload = payload, None
-                    payloads[name].append(payload)
+        payloads, faults = self._whole(read) or self._apart(read)
         columns = content.columns
         if (self.begin, self.end) != (0, columns.rows):
             held = columns.items_unread()
@@ -339,6 +342,37 @@ class Requested:
             columns = columns.replaced(plain).take(range(self.begin, self.end))
         columns = columns.replaced({**columns.items_unread(), **payloads})
         return Rows(columns, faults, content.table, self.payload_size)
+
+    def _whole(
+        self, read: list[bytes | FormatError]
+    ) -> tuple[dict[str, Payloads], dict[int, FormatError]] | None:
+        """Return what was read as the one column, where none of it is damaged."""
+        contiguous = self.content.contiguous
+        if contiguous is None or set(map(type, read)) != {bytes}:
+            return None
+        return {contiguous.name: Payloads(read)}, {}
+
+    def _apart(
+        self, read: list[bytes | FormatError]
+    ) -> tuple[dict[str, Payloads], dict[int, FormatError]]:
+        faults: dict[int, FormatError] = {}
+        payloads: dict[str, Payloads] = {}
+        columns = {
+            name: column[self.begin : self.end]
+            for name, column in self.content.spans.items()
+        }
+        spans: Iterable[Span | None] | None = self.spans
+        if spans is None:  # contiguous: one column, each of its own
+            (spans,) = columns.values()
+        found = dict(zip(spans, read, strict=True))
+        for name, column in columns.items():
+            payloads[name] = Payloads()
+            for row, span in enumerate(column):
+                payload = None if span is None else found[span]
+                if isinstance(payload, FormatError):
+                    faults[row], payload = payload, None
+                payloads[name].append(payload)
+        return payloads, faults
 
 
 def _size(spans: Iterable[Span]) -> int:

@@ -18,10 +18,11 @@ from ..errors import BlockDamagedError, DamagedError, FormatError, WrongShapeErr
 from ..files import Source, write_all
 from ..trust import SigningKey
 from .blocks import PayloadTable, Placement, seal, write_record_block
+from .contiguous import find_contiguous
 from .reader import RecordBlock, Segment
 from .segment import Foot, KindStamp
 from .segment_writer import Written, write_end
-from .unpacking import check_spans, read_spans
+from .unpacking import checked_spans
 from .writer import RECORD_FIELDS
 
 __all__ = [
@@ -106,12 +107,12 @@ def read_unread(block: RecordBlock) -> Unread | None:
         found = f"no column {missing[0]!r}" if missing else f"blocks {table.blocks}"
         expected = "each payload column" if missing else f"numbers below {total}"
         raise BlockDamagedError(columns.source, block.part, found, expected)
-    spans = {
-        name: read_spans(columns, name, block.part)
-        for name in sorted(block.payload_names)
-    }
-    size = block.stamp.payload_size
-    check_spans(table, spans.values(), size, columns.source, block.part)
+    names, size = sorted(block.payload_names), block.stamp.payload_size
+    contiguous = find_contiguous(columns, names, table, size, block.part)
+    if contiguous is not None:
+        spans = contiguous.spans
+    else:
+        spans = checked_spans(columns, names, table, size, block.part)
     references = {
         name: Payloads(None if span is None else Reference(*span) for span in column)
         for name, column in spans.items()

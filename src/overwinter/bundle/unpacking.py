@@ -5,8 +5,8 @@ Layout: ``schema/FORMAT.md``, "Record block" and "Payload block".
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from itertools import accumulate, pairwise
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Protocol
 
 from ..codec import Columns, unpack
@@ -18,8 +18,10 @@ __all__ = [
     "PayloadBlocks",
     "Span",
     "check_end",
-    "check_spans",
+    "checked_spans",
+    "read_blocks",
     "read_payloads",
+    "read_places",
     "read_spans",
 ]
 
@@ -34,7 +36,7 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
     Raises:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
-    offsets, sizes = _read_places(columns, name, part)
+    offsets, sizes = read_places(columns, name, part)
     return _spans(offsets, sizes, columns.source, f"{part}, column {name!r}")
 
 
@@ -45,14 +47,20 @@ def read_span(columns: Columns, name: str, row: int, part: str) -> Span | None:
     Raises:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
-    offsets, sizes = _read_places(columns, name, part)
+    offsets, sizes = read_places(columns, name, part)
     of_row = slice(row, row + 1)
     part = f"{part}, column {name!r}"
     (span,) = _spans(offsets[of_row], sizes[of_row], columns.source, part)
     return span
 
 
-def _read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list[Any]]:
+def read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list[Any]]:
+    """
+    Return the offsets and the sizes of one column, of whatever type.
+
+    Raises:
+        BlockDamagedError: The column is no map of two such lists.
+    """
     part = f"{part}, column {name!r}"
     plain = unpack(columns.encoded(name), columns.source, part)
     if (
@@ -87,41 +95,48 @@ def _no_spans(source: str, part: str) -> BlockDamagedError:
     return BlockDamagedError(source, part, "another layout", "offset and size")
 
 
-def check_spans(
+def checked_spans(
+    columns: Columns,
+    names: Iterable[str],
+    table: PayloadTable,
+    payload_size: int,
+    part: str,
+) -> dict[str, list[Span | None]]:
+    """
+    Return where the payloads of a record block lie, by column and row.
+
+    References that no writer makes are refused before any payload is read. Each is a
+    way to make few bytes cost much: a block decompressed for nothing, or again and
+    again, or payloads that are more than the bundle seems to hold.
+
+    Args:
+        columns: The record block.
+        names: Its payload columns.
+        table: The payload blocks that it lists.
+        payload_size: Bytes of all payloads, as the statement says.
+        part: Name of the record block, for errors.
+
+    Raises:
+        BlockDamagedError: A column is no map of offsets and sizes, a payload ends
+            behind the last block or overlaps another, a block is not used, or the
+            sum is not *payload_size*.
+        TooLargeError: Different payloads are more than ``MAX_PAYLOADS`` together.
+    """
+    spans = {name: read_spans(columns, name, part) for name in names}
+    _check_spans(table, spans.values(), payload_size, columns.source, part)
+    return spans
+
+
+def _check_spans(
     table: PayloadTable,
     columns: Iterable[list[Span | None]],
     payload_size: int,
     source: str,
     part: str,
-) -> bool:
-    """
-    Refuse references that no writer makes, before any payload is read.
-
-    Each is a way to make few bytes cost much: a block decompressed for nothing, or
-    again and again, or payloads that are more than the bundle seems to hold.
-
-    Args:
-        table: The payload blocks that the record block lists.
-        columns: The references of each payload column.
-        payload_size: Bytes of all payloads, as the statement says.
-        source: Name of the bundle, for errors.
-        part: Name of the record block, for errors.
-
-    Returns:
-        Whether there is one column, whose payloads fill their blocks back to back.
-
-    Raises:
-        BlockDamagedError: A payload ends behind the last block, or overlaps another,
-            a block is not used, or the sum is not *payload_size*.
-        TooLargeError: Different payloads are more than ``MAX_PAYLOADS`` together.
-    """
-
+) -> None:
     def damaged(found: str, expected: str) -> BlockDamagedError:
         return BlockDamagedError(source, part, found, expected)
 
-    columns = list(columns)
-    if _is_plain(table, columns, payload_size):
-        return True
     ends = table.ends
     end = ends[-1] if ends else 0
     used: set[int] = set()
@@ -146,36 +161,16 @@ def check_spans(
         raise damaged(f"{unused} payload blocks that no record uses", "none")
     if total != payload_size:
         raise damaged(f"{total:,} bytes of payloads", f"{payload_size:,}")
-    return False
 
 
 def check_end(span: Span, ends: list[int], source: str, part: str) -> None:
-    """Refuse a payload behind the last block or too large, as `check_spans` does."""
+    """Refuse a payload behind the last block or too large, as `checked_spans` does."""
     end = ends[-1] if ends else 0
     if span[1] and sum(span) > end:
         found = f"a payload that ends at {sum(span):,}"
         raise BlockDamagedError(source, part, found, f"≤ {end:,}")
     if span[1] > MAX_PAYLOADS:
         raise TooLargeError(source, f"{part}, payload", span[1], MAX_PAYLOADS)
-
-
-def _is_plain(
-    table: PayloadTable, columns: Sequence[list[Span | None]], payload_size: int
-) -> bool:
-    """
-    Return whether payloads lie one behind the other, and nothing else in their blocks.
-
-    So does what has no payload twice; ``False`` may also mean: look closer.
-    """
-    if len(columns) != 1 or None in columns[0] or 0 in table.sizes:
-        return False
-    offsets, sizes = zip(*columns[0], strict=True) if columns[0] else ((), ())
-    return (
-        payload_size == sum(table.sizes) == sum(sizes)
-        and payload_size <= MAX_PAYLOADS
-        and 0 not in sizes
-        and offsets == tuple(accumulate(sizes[:-1], initial=0))[: len(sizes)]
-    )
 
 
 class PayloadBlocks(Protocol):
@@ -209,7 +204,7 @@ def read_payloads(
             at = bisect_right(ends, offset)
             begin, end = ends[at] - table.sizes[at], ends[at]
             if offset + size <= end:
-                block = _read(segment, table, at, at)
+                block = read_blocks(segment, table, at, at)
         if offset + size <= end:
             if isinstance(block, bytes):
                 found.append(block[offset - begin : offset - begin + size])
@@ -218,7 +213,7 @@ def read_payloads(
             continue
         # In pieces: read as one, so that nothing is joined where it is whole blocks.
         last = bisect_left(ends, offset + size)
-        whole = _read(segment, table, at, last)
+        whole = read_blocks(segment, table, at, last)
         if isinstance(whole, bytes):
             whole = whole[offset - begin : offset - begin + size]
         found.append(whole)
@@ -227,9 +222,10 @@ def read_payloads(
     return found
 
 
-def _read(
+def read_blocks(
     segment: PayloadBlocks, table: PayloadTable, first: int, last: int
 ) -> bytes | FormatError:
+    """Return the bytes of some blocks, the *last* too, or why they cannot be had."""
     try:
         return segment.read_payload_blocks(table, first, last)
     except FormatError as error:
