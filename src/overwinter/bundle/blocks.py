@@ -8,7 +8,7 @@ Layout: ``schema/FORMAT.md``, "Layout", "Record block", "Payload block".
 import hashlib
 import struct
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from typing import Any
 
@@ -35,6 +35,7 @@ __all__ = [
     "check_block",
     "compress",
     "digest_of",
+    "prove_block",
     "read_block",
     "read_record_block",
     "seal",
@@ -45,6 +46,9 @@ LAYOUT_ENTRY = struct.Struct("<QQB7s")
 STORED, ZSTD = 0, 1
 DIGEST_SIZE = 32
 _DIGEST = struct.Struct(f"{DIGEST_SIZE}s")
+
+# Bytes of a block that are read, or decompressed, at once where none are kept.
+_CHUNK = 2**20
 
 _WINDOW = zstd.DecompressionParameter.window_log_max
 _DECODING: Mapping[int, int] = {_WINDOW: MAX_WINDOW_LOG}
@@ -144,6 +148,52 @@ def read_block(
         TooLargeError: The block is larger than *limit*.
         BlockDamagedError: Its bytes are not those that were signed.
     """
+    _check_placement(source, bound, placement, size, part, limit)
+    data = source.read(base + placement.offset, placement.stored_size)
+    if placement.codec == ZSTD:
+        data = _decompress(data, size, source.name, part)
+    check_block(data, size, digest, source.name, part)
+    return data
+
+
+def prove_block(
+    source: Source,
+    base: int,
+    bound: int,
+    placement: Placement,
+    size: int,
+    digest: bytes,
+    part: str,
+    *,
+    limit: int,
+) -> None:
+    """
+    Hold one block against what was signed, as `read_block` does, and keep nothing.
+
+    However large the block is, 2 MiB are in memory, and the window of its frame.
+
+    Raises:
+        TooLargeError: The block is larger than *limit*.
+        BlockDamagedError: Its bytes are not those that were signed.
+    """
+    _check_placement(source, bound, placement, size, part, limit)
+    begin = base + placement.offset
+    pieces: Iterator[bytes] = (
+        source.read(at, min(_CHUNK, begin + placement.stored_size - at))
+        for at in range(begin, begin + placement.stored_size, _CHUNK)
+    )
+    if placement.codec == ZSTD:
+        pieces = _decompressed(pieces, size, source.name, part)
+    found, n_bytes = hashlib.sha256(), 0
+    for piece in pieces:
+        found.update(piece)
+        n_bytes += len(piece)
+    _check_digest(n_bytes, found.digest(), size, digest, source.name, part)
+
+
+def _check_placement(
+    source: Source, bound: int, placement: Placement, size: int, part: str, limit: int
+) -> None:
     if size > limit:
         raise TooLargeError(source.name, part, size, limit)
     stored = placement.stored_size
@@ -159,15 +209,10 @@ def read_block(
         raise BlockDamagedError(
             source.name, part, f"{stored:,} bytes stored", f"about {size:,} at most"
         )
-    data = source.read(base + placement.offset, stored)
-    if placement.codec == ZSTD:
-        data = _decompress(data, size, source.name, part)
-    elif placement.codec != STORED:
+    if placement.codec not in (STORED, ZSTD):
         raise BlockDamagedError(
             source.name, part, f"codec {placement.codec}", "0 (stored) or 1 (zstd)"
         )
-    check_block(data, size, digest, source.name, part)
-    return data
 
 
 def check_block(data: Buffer, size: int, digest: bytes, source: str, part: str) -> None:
@@ -177,9 +222,16 @@ def check_block(data: Buffer, size: int, digest: bytes, source: str, part: str) 
     Raises:
         BlockDamagedError: They are others.
     """
-    if len(data) != size:
-        raise BlockDamagedError(source, part, f"{len(data):,} bytes", f"{size:,} bytes")
-    found = digest_of(data)
+    # Of another size it is not worth hashing.
+    found = digest_of(data) if len(data) == size else b""
+    _check_digest(len(data), found, size, digest, source, part)
+
+
+def _check_digest(
+    n_bytes: int, found: bytes, size: int, digest: bytes, source: str, part: str
+) -> None:
+    if n_bytes != size:
+        raise BlockDamagedError(source, part, f"{n_bytes:,} bytes", f"{size:,} bytes")
     if found != digest:
         raise BlockDamagedError(
             source, part, f"SHA-256 {found.hex()[:16]}…", f"{digest.hex()[:16]}…"
@@ -187,17 +239,35 @@ def check_block(data: Buffer, size: int, digest: bytes, source: str, part: str) 
 
 
 def _decompress(data: bytes, size: int, source: str, part: str) -> bytes:
+    # One byte more than promised is enough to know that it is too much.
+    return b"".join(_decompressed(iter([data]), size, source, part, at_once=size + 1))
+
+
+def _decompressed(
+    pieces: Iterator[bytes],
+    size: int,
+    source: str,
+    part: str,
+    *,
+    at_once: int = _CHUNK,
+) -> Iterator[bytes]:
+    """Give the content of the one zstd frame in *pieces*, at most *at_once* bytes."""
     decompressor = zstd.ZstdDecompressor(options=_DECODING)
+    n_bytes = 0
     try:
-        # One byte more than promised is enough to know that it is too much.
-        found = decompressor.decompress(data, max_length=size + 1)
+        while not decompressor.eof and n_bytes <= size:
+            piece = next(pieces, b"") if decompressor.needs_input else b""
+            found = decompressor.decompress(piece, max_length=at_once)
+            if not found and not piece and decompressor.needs_input:
+                break  # the frame goes on, and there is no more of it
+            n_bytes += len(found)
+            yield found
     except zstd.ZstdError as error:
         raise BlockDamagedError(source, part, str(error), "a zstd frame") from error
-    if not decompressor.eof or decompressor.unused_data:
+    if not decompressor.eof or decompressor.unused_data or next(pieces, b""):
         raise BlockDamagedError(
             source, part, "another end of its zstd frame", f"one after {size:,} bytes"
         )
-    return found
 
 
 # --- record blocks ----------------------------------------------------------

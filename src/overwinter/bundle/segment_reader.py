@@ -16,6 +16,7 @@ from .blocks import (
     PayloadTable,
     Placement,
     check_block,
+    prove_block,
     read_block,
 )
 from .ends import Ends
@@ -171,6 +172,26 @@ class Segment:
             table.digests[at],
             self._payload_part(number),
             MAX_BLOCK,
+        )
+
+    def prove_payload_block(self, table: PayloadTable, at: int) -> None:
+        """
+        Hold one block of *table* against what was signed, and keep nothing of it.
+
+        Raises:
+            BlockDamagedError: It is damaged.
+            TooLargeError: It is larger than a reader accepts.
+        """
+        number = table.blocks[at]
+        prove_block(
+            self.source,
+            self.entry.offset,
+            self.foot.blocks_size,
+            self.placement(self._payload_index(number)),
+            table.sizes[at],
+            table.digests[at],
+            self._payload_part(number),
+            limit=MAX_BLOCK,
         )
 
     def _read_adjacent(

@@ -13,7 +13,7 @@ from ..errors import FormatError
 from ..workers import Job, Workers
 from .record_block import Content, RecordBlock, Requested, Rows
 
-__all__ = ["PART", "read_ahead", "read_rows"]
+__all__ = ["PART", "forget_frames", "read_ahead", "read_rows"]
 
 # Bytes of payloads in one part, and what is left of its last block.
 PART = 2 * 2**20
@@ -75,7 +75,7 @@ def _parts(
             if len(parts) > 1:
                 content.decode()
         except FormatError as error:
-            _forget_frames(error)
+            forget_frames(error)
             yield block, error, (0, 0)
             continue
         for bounds in parts:
@@ -97,7 +97,7 @@ def read_ahead(
         yield last
 
 
-def _forget_frames(error: BaseException) -> None:
+def forget_frames(error: BaseException) -> None:
     """
     Take the tracebacks from *error* and from what caused it.
 

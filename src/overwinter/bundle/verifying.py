@@ -5,18 +5,20 @@ The three outcomes of damage, and their names: ``schema/FORMAT.md``, "Damage has
 three outcomes".
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 
 import attrs
 
-from ..codec import Columns, unpack
+from ..codec import unpack
 from ..errors import FormatError
 from ..progress import Counter, Progress
 from ..trust import public_text
-from ..workers import Workers
+from ..workers import Job, Workers
 from .blocks import PayloadTable
-from .reader import Bundle, RecordBlock, Rows, Segment
-from .streaming import read_rows
+from .reader import Bundle, Segment
+from .record_block import Content, RecordBlock
+from .streaming import forget_frames, read_ahead
 from .trailer import SegmentEntry, is_old_trailer
 
 __all__ = [
@@ -106,48 +108,102 @@ def verify_segment(
         untiled = str(error)
     if untiled:
         yield Finding(QUARANTINED, f"{segment.part}, layout", untiled)
-    used: set[int] = set()
+    proved: dict[int, tuple[int, bytes]] = {}
     sound = True
     with Workers() as workers:
-        for block, rows in read_rows(segment.blocks, workers):
-            for finding in _verify_rows(block, rows):
+        for block, job in read_ahead(segment.blocks, workers):
+            for finding in _verify_block(block, job, proved, workers):
                 sound = False
                 yield finding
-            if isinstance(rows, Rows):
-                used.update(rows.table.blocks)
-                if counter is not None:
-                    counter.advance(rows.payload_size)
-    unused = segment.statement.payload_blocks - len(used)
+            if counter is not None:
+                counter.advance(block.stamp.payload_size)
+    unused = segment.statement.payload_blocks - len(proved)
     if sound and unused:
         reason = f"{unused} payload blocks that no record uses, and nobody signed"
         yield Finding(QUARANTINED, segment.part, reason)
 
 
-def _verify_rows(block: RecordBlock, rows: Rows | FormatError) -> Iterator[Finding]:
+def _verify_block(
+    block: RecordBlock,
+    job: Job[bytes],
+    proved: dict[int, tuple[int, bytes]],
+    workers: Workers,
+) -> Iterator[Finding]:
+    """
+    Give what is wrong with one record block, or with the payloads of its records.
+
+    Payloads are proved block by block and never put together: what that takes in
+    memory does not grow with them.
+
+    Args:
+        block: The record block.
+        job: Reads it.
+        proved: Size and digest of the payload blocks that were sound; takes more.
+        workers: Who reads and hashes.
+    """
     kind, lost = block.kind.kind, (f"{block.stamp.first} …",)
-    if isinstance(rows, FormatError):
-        yield Finding(QUARANTINED, block.part, str(rows), kind, lost)
-        return
     try:
-        keys = rows.columns["key"]
-        if block.schema is None:
-            _verify_opaque(block.segment, rows.columns, rows.table)
+        content = block.open(job.result())
+        if block.schema is not None:
+            content.decode()  # each column must be a list of one value for each row
         else:
-            # With its payloads, each column is a list of one value for each row.
-            dict(rows.columns)
+            # What cannot be taken apart here must be whole all the same.
+            for name in content.columns:
+                encoded = content.columns.encoded(name)
+                unpack(encoded, content.columns.source, f"column {name!r}")
+        keys = content.columns["key"]
     except FormatError as error:
         yield Finding(QUARANTINED, block.part, str(error), kind, lost)
         return
+    damaged = _damaged_blocks(block.segment, content.table, proved, workers)
     by_reason: dict[str, list[str]] = {}
-    for row, fault in rows.faults.items():
+    for row, fault in _damaged_rows(content, damaged):
         by_reason.setdefault(str(fault), []).append(str(keys[row]))
-    for reason, damaged in by_reason.items():
-        yield Finding(QUARANTINED, block.part, reason, kind, tuple(damaged))
+    if block.schema is None:
+        by_reason = {str(fault): [*lost] for fault in damaged.values()}
+    for reason, names in by_reason.items():
+        yield Finding(QUARANTINED, block.part, reason, kind, tuple(names))
 
 
-def _verify_opaque(segment: Segment, columns: Columns, table: PayloadTable) -> None:
-    """Read what cannot be taken apart here: all the same it must be whole."""
-    for name in columns:
-        unpack(columns.encoded(name), columns.source, f"column {name!r}")
-    for at in range(len(table.blocks)):
-        segment.read_payload_blocks(table, at, at)
+def _damaged_blocks(
+    segment: Segment,
+    table: PayloadTable,
+    proved: dict[int, tuple[int, bytes]],
+    workers: Workers,
+) -> dict[int, FormatError]:
+    """Return what is wrong with payload blocks, by their place in *table*."""
+    jobs: dict[int, Job[None]] = {}
+    words = list(zip(table.sizes, table.digests, strict=True))
+    for at, number in enumerate(table.blocks):
+        if proved.get(number) != words[at]:
+            prove = segment.prove_payload_block
+            jobs[at] = workers.submit(table.sizes[at], prove, table, at)
+    damaged: dict[int, FormatError] = {}
+    for at, job in jobs.items():
+        try:
+            job.result()
+        except FormatError as error:
+            forget_frames(error)
+            damaged[at] = error
+        else:
+            proved[table.blocks[at]] = words[at]
+    return damaged
+
+
+def _damaged_rows(
+    content: Content, damaged: dict[int, FormatError]
+) -> Iterator[tuple[int, FormatError]]:
+    """Give the rows with a payload in a damaged block, and why."""
+    if not damaged:
+        return
+    ends = content.table.ends
+    for row, spans in enumerate(zip(*content.spans.values(), strict=True)):
+        for span in spans:
+            if not span or not span[1]:
+                continue
+            offset, size = span
+            first, last = bisect_right(ends, offset), bisect_left(ends, offset + size)
+            error = next((damaged[n] for n in damaged if first <= n <= last), None)
+            if error is not None:
+                yield row, error
+                break
