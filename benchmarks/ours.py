@@ -134,7 +134,10 @@ def read_blocks(path: Path) -> Iterator[Columns]:
                 raise rows
             if rows.faults:
                 raise next(iter(rows.faults.values()))
-            yield rows.columns
+            columns = rows.columns
+            del rows
+            yield columns
+            del columns  # before the next are read, as the caller may have
 
 
 def keys(bundle: Bundle) -> dict[str, list[str]]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from overwinter.bundle import Bundle
+from overwinter.bundle.verifying import verify
 from overwinter.kinds.inductor import InductorArtifact
 
 from . import ours, running
@@ -39,6 +40,7 @@ def _save(workload: str, level: int) -> str:
 
 
 FETCH, APPEND, STREAM = "W1: open and fetch", "W1: append", "W1: stream by block"
+PAYLOADS = "W1: stream payloads, the largest with them"
 
 GOALS: tuple[Goal, ...] = (
     *(
@@ -107,7 +109,19 @@ def append_case(directory: Path) -> float:
 
 
 def stream_case(directory: Path) -> float:
-    """Return the MiB that reading every payload, and dropping it, takes."""
+    """Return the MiB that reading and verifying every block takes."""
+
+    def stream(path: Path) -> None:
+        with Bundle(path) as bundle:
+            for finding in verify(bundle):
+                raise AssertionError(finding)
+
+    stream(directory / "tiny")
+    return beyond(lambda: stream(directory / "W1"))
+
+
+def payloads_case(directory: Path) -> float:
+    """Return the MiB that taking every payload, and dropping it, takes: with it."""
 
     def stream(path: Path) -> None:
         for columns in ours.read_blocks(path):
@@ -131,6 +145,7 @@ CASES: dict[str, Callable[[Path], float]] = {
     FETCH: fetch_case,
     APPEND: append_case,
     STREAM: stream_case,
+    PAYLOADS: payloads_case,
 }
 
 

@@ -37,15 +37,14 @@ def read_rows(
     """
     ahead: deque[_Ahead] = deque()
     for block, content, (begin, end) in _parts(blocks, workers, part):
-        requested: Requested | FormatError
+        # No name for what was asked for: it would hold the payloads that were given.
         if isinstance(content, FormatError):
-            requested = content
+            ahead.append((block, content))
         else:
             size = content.payload_size(begin, end)
             while ahead and _size(ahead[0][1]) + size > _AHEAD:
                 yield _given(*ahead.popleft())
-            requested = content.request(begin, end, workers)
-        ahead.append((block, requested))
+            ahead.append((block, content.request(begin, end, workers)))
         if len(ahead) > 1:
             yield _given(*ahead.popleft())
     while ahead:
