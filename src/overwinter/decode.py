@@ -6,7 +6,6 @@ goes on. Nothing here touches a cache.
 """
 
 from collections.abc import Iterator, Mapping
-from operator import attrgetter
 
 from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Rows, Segment
@@ -120,7 +119,7 @@ class _Decoder:
                 columns = columns.take(good)
             with collector_paused(columns.rows):
                 columns = self.migrated(kind, block, columns)
-                return self.build(kind, block, columns)
+                return self.build(kind, columns)
         except FormatError as error:
             # The keys are lost with the block: name it by its first.
             if self.strict:
@@ -178,22 +177,27 @@ class _Decoder:
             self.info.migrated += [Note(kind.name, key, reason) for key in keys]
         return migrated.columns
 
-    def build(
-        self, kind: Kind, block: RecordBlock, columns: Columns
-    ) -> list[CacheArtifact]:
-        built = self.built(kind, columns)
-        if self.seen is None and _have_good_keys(kind, built):
+    def build(self, kind: Kind, columns: Columns) -> list[CacheArtifact]:
+        built = self.built(kind, self.with_good_keys(kind, columns))
+        if self.seen is None:
             return built
-        artifacts = []
-        for artifact in built:
-            try:
-                artifact.check_key(artifact.key)
-            except KeyGrammarError as error:
-                self.quarantine(kind, [artifact.key], {0: error})
-                continue
-            if self.is_new(kind, artifact):
-                artifacts.append(artifact)
-        return artifacts
+        return [artifact for artifact in built if self.is_new(kind, artifact)]
+
+    def with_good_keys(self, kind: Kind, columns: Columns) -> Columns:
+        """Return the rows whose keys can be of *kind*."""
+        keys = columns["key"]
+        try:
+            kind.check_keys(keys)
+        except KeyGrammarError:
+            bad: dict[int, OverwinterError] = {}
+            for row, key in enumerate(keys):
+                try:
+                    kind.check_keys([key])
+                except KeyGrammarError as error:
+                    bad[row] = error
+            self.quarantine(kind, keys, bad)
+            return columns.take([row for row in range(len(keys)) if row not in bad])
+        return columns
 
     def built(self, kind: Kind, columns: Columns) -> list[CacheArtifact]:
         """Return one artifact for each row that the class of *kind* accepts."""
@@ -211,8 +215,7 @@ class _Decoder:
         return [artifact for row in rows for artifact in self.built(kind, row)]
 
     def is_new(self, kind: Kind, artifact: CacheArtifact) -> bool:
-        if self.seen is None:
-            return True
+        assert self.seen is not None
         identity = kind.name, artifact.key, kind.digest(artifact)
         if identity in self.seen:
             return False
@@ -252,12 +255,3 @@ class _Decoder:
             else block.stamp.first
         )
         notes.append(Note(block.kind.kind, key, str(reason)))
-
-
-def _have_good_keys(kind: Kind, artifacts: list[CacheArtifact]) -> bool:
-    # All at once: of 200,000 artifacts nearly always none has a bad key.
-    try:
-        kind.check_keys(list(map(attrgetter("key"), artifacts)))
-    except KeyGrammarError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import attrs
 
-from ..codec import Columns, pack
+from ..codec import Columns, collector_paused, pack
 from ..environment import Environment
 from ..errors import FormatError, VersionError, WrongShapeError
 from ..files import Source, write_all
@@ -165,12 +165,15 @@ def _write_rows(writer: SegmentWriter, group: Records, begin: int, end: int) -> 
     """Write the rows from *begin* to *end* as one block, or more where it is large."""
     columns: dict[str, list[Any] | bytes] = {}
     payloads: dict[str, list[bytes | None]] = {}
-    for name in sorted(group.columns):
-        rows = group.columns[name][begin:end]
-        if name in group.payload_names:
-            payloads[name] = rows
-        else:
-            columns[name] = pack(rows)
+    # Sorting maps makes many that live for a moment: the collector would visit all
+    # that the process holds, 0.1 s for each million.
+    with collector_paused(0):
+        for name in sorted(group.columns):
+            rows = group.columns[name][begin:end]
+            if name in group.payload_names:
+                payloads[name] = rows
+            else:
+                columns[name] = pack(rows)
     size = sum(map(len, columns.values()))
     if size > RECORD_FIELDS and end - begin > 1:
         middle = (begin + end) // 2
