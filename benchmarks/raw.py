@@ -9,9 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
 
-__all__ = ["append", "evict", "read", "sha256_on_two_threads", "sync", "write"]
+__all__ = [
+    "append",
+    "evict",
+    "read",
+    "read_and_hash",
+    "sha256_on_two_threads",
+    "sync",
+    "write",
+    "write_and_hash",
+]
 
 _MOST_AT_ONCE = 1024  # buffers of one writev
+_PIECE = 4 * 2**20  # bytes that one thread reads and hashes at once
 
 
 def write(path: Path, payloads: Iterable[bytes], *, durably: bool = False) -> Path:
@@ -40,6 +50,32 @@ def read(path: Path, sizes: Sequence[int]) -> list[bytes]:
     descriptor = os.open(path, os.O_RDONLY)
     try:
         return [os.read(descriptor, size) for size in sizes]
+    finally:
+        os.close(descriptor)
+
+
+def write_and_hash(path: Path, payloads: Sequence[bytes]) -> Path:
+    """Write *payloads* while two threads hash them: a format without a format."""
+    with ThreadPoolExecutor(2) as threads:
+        hashing = [threads.submit(_sha256, half) for half in _halves(payloads)]
+        write(path, payloads)
+        for each in hashing:
+            each.result()
+    return path
+
+
+def read_and_hash(path: Path) -> list[bytes]:
+    """Return a file in pieces, each hashed by the one of two threads that read it."""
+    descriptor = os.open(path, os.O_RDONLY)
+
+    def piece(offset: int) -> bytes:
+        data = os.pread(descriptor, _PIECE, offset)
+        hashlib.sha256(data).digest()
+        return data
+
+    try:
+        with ThreadPoolExecutor(2) as threads:
+            return list(threads.map(piece, range(0, path.stat().st_size, _PIECE)))
     finally:
         os.close(descriptor)
 
@@ -80,14 +116,18 @@ def evict(path: Path) -> None:
 
 def sha256_on_two_threads(payloads: Sequence[bytes]) -> list[bytes]:
     """Return SHA-256 of two halves of *payloads*, of about as many bytes each."""
+    with ThreadPoolExecutor(2) as threads:
+        return list(threads.map(_sha256, _halves(payloads)))
+
+
+def _halves(payloads: Sequence[bytes]) -> tuple[list[bytes], list[bytes]]:
     halves: tuple[list[bytes], list[bytes]] = ([], [])
     sizes = [0, 0]
     for each in sorted(payloads, key=len, reverse=True):
         smaller = sizes[0] > sizes[1]
         halves[smaller].append(each)
         sizes[smaller] += len(each)
-    with ThreadPoolExecutor(2) as threads:
-        return list(threads.map(_sha256, halves))
+    return halves
 
 
 def _sha256(payloads: list[bytes]) -> bytes:

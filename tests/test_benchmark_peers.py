@@ -1,5 +1,6 @@
 """Each peer of W1 to W4 and W6 gives back what ours gives back."""
 
+import hashlib
 import os
 from copy import copy
 
@@ -160,6 +161,33 @@ def test_two_threads_hash_every_byte():
         changed = [*payloads]
         changed[row] = b"x" * len(payloads[row])
         assert raw.sha256_on_two_threads(changed) != digests
+
+
+def test_the_bare_loops_hash_and_move_every_byte(tmp_path, monkeypatch):
+    """They are the least that a verified format can take, and no less."""
+    hashed = []
+    sha256 = hashlib.sha256
+
+    class Counted:
+        def __init__(self, data=b""):
+            hashed.append(len(data))
+            self._digest = sha256(data)
+
+        def update(self, data):
+            hashed.append(len(data))
+            self._digest.update(data)
+
+        def digest(self):
+            return self._digest.digest()
+
+    monkeypatch.setattr(hashlib, "sha256", Counted)
+    payloads = [b"a" * 30, b"b" * 5_000_000, b"c" * 10]
+    path = raw.write_and_hash(tmp_path / "bare", payloads)
+    assert path.read_bytes() == b"".join(payloads)
+    assert sum(hashed) == 5_000_040
+    hashed.clear()
+    assert b"".join(raw.read_and_hash(path)) == b"".join(payloads)
+    assert sum(hashed) == 5_000_040
 
 
 def test_memory_that_is_used_and_given_back_is_seen():
