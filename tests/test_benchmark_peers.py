@@ -196,7 +196,7 @@ def test_memory_that_is_used_and_given_back_is_seen():
     assert w6.beyond(lambda: None) < 8
 
 
-@pytest.mark.parametrize("case", [w6.FETCH, w6.APPEND, w6.STREAM])
+@pytest.mark.parametrize("case", [w6.FETCH, w6.APPEND, w6.STREAM, w6.PAYLOADS])
 def test_what_w6_measures_is_done(case, tmp_path):
     """A fetch that finds nothing needs no memory."""
     w6.write_files(tmp_path, W1, workloads.w1_columns(3, median=100))
@@ -209,8 +209,8 @@ def test_what_w6_measures_is_done(case, tmp_path):
 
 
 def test_every_case_of_w6_has_a_goal():
-    """What is measured and held against nothing would be forgotten."""
-    assert {goal.ours for goal in w6.GOALS} == set(w6.CASES)
+    """But one: its figure counts a payload that the caller holds."""
+    assert {goal.ours for goal in w6.GOALS} == set(w6.CASES) - {w6.PAYLOADS}
 
 
 @pytest.mark.torch
