@@ -17,8 +17,10 @@ __all__ = ["PART", "forget_frames", "read_ahead", "read_rows"]
 
 # Bytes of payloads in one part, and what is left of its last block.
 PART = 2 * 2**20
-# Two parts of more bytes than this are not in memory at once.
-_AHEAD = 3 * PART
+# Two parts of more bytes than this are not in memory at once. With a fourth of it
+# the threads have nothing to do around each payload of 20 MB: 400 MB take 360 ms
+# to load instead of 305.
+_AHEAD = 24 * 2**20
 
 # A part that was asked for, or why its block cannot be read.
 _Ahead = tuple[RecordBlock, Requested | FormatError]
