@@ -9,7 +9,7 @@ import pytest
 from acme.plans import Plan, records_of, registered
 
 from overwinter import Bundle, CacheArtifactFactory, CacheArtifactManager
-from overwinter.bundle import KindStamp, Records, append_segment, write_bundle
+from overwinter.bundle import KindStamp, Records, Segment, append_segment, write_bundle
 from overwinter.encode import encode
 from overwinter.errors import (
     DamagedError,
@@ -411,13 +411,14 @@ def test_a_class_that_asks_more_than_its_schema_costs_what_it_refuses():
 
 
 @pytest.mark.parametrize("key", [FOREIGN, None], ids=["foreign", "unsigned"])
-def test_a_segment_of_somebody_else_is_refused_with_each_artifact(key):
+def test_a_segment_of_somebody_else_is_refused_and_counted(key):
     """The rest of the bundle is ours, and is used."""
     data = _bundle(_current(Plan("a", b"x"), Plan("b", b"y")), key=key)
     data = _appended(data, _current(Plan("c", b"z")))
     loaded = _load(data)
     assert loaded["acme/plan"] == [Plan("c", b"z")]
-    assert _notes(loaded) == {"refused": [("acme/plan", "a"), ("acme/plan", "b")]}
+    (note,) = loaded.info.refused
+    assert (note.kind, note.key, note.artifacts) == ("acme/plan", "a", 2)
     (problem,) = loaded.info.problems
     assert problem == loaded.info.refused[0].reason
     words = "signed by " if key else "no valid signature, expected one by a key that"
@@ -468,12 +469,41 @@ def test_what_is_skipped_is_not_read():
 
 def test_what_is_left_out_of_a_damaged_block_is_named_by_its_first():
     """Its keys cannot be read, for whatever reason it was left out."""
-    data = _bundle(_current(Plan("a", b"x"), Plan("b", b"y")), key=FOREIGN)
-    loaded = _load(_flipped(data, data.index(b"tiles")))
-    (note,) = loaded.info.refused
-    assert (note.kind, note.key) == ("acme/plan", "a and 1 after it")
-    assert "signed by" in note.reason
+    (group,) = encode(
+        [NativeArtifact(f"torchinductor/{n}.so", b"xyz") for n in "ab"],
+        {**MACHINE, "os": "darwin"},
+    )
+    data = _bundle(group)
+    loaded = _load(_flipped(data, data.index(b"torchinductor/b")))
+    (note,) = loaded.info.skipped
+    assert (note.kind, note.key) == ("native", "torchinductor/a.so and 1 after it")
+    assert note.reason.startswith("os: made for darwin, here is linux; ")
     assert "SHA-256" in note.reason
+
+
+def test_no_block_of_a_stranger_is_read(monkeypatch):
+    """A kilobyte may decode to gigabytes: who is not trusted does not decide it."""
+    monkeypatch.setattr(Segment, "read_record_block", None)
+    data = _bundle(_current(Plan("a", b"x"), Plan("b", b"y")), key=FOREIGN)
+    loaded = _load(data)
+    (note,) = loaded.info.refused
+    assert (note.kind, note.key, note.artifacts) == ("acme/plan", "a", 2)
+    assert "refused: 2 (signed by nobody" in str(loaded.info)
+
+
+def test_a_refusal_is_told_once_for_all_segments_of_its_signer():
+    """A file may list thousands; a log of as many lines would be read by nobody."""
+    data = _bundle(_current(Plan("a", b"0")), key=FOREIGN)
+    for n in range(1, 5):
+        data = _appended(data, _current(Plan("a", b"%d" % n)), key=FOREIGN)
+    data = _appended(data, _current(Plan("b", b"x")), key=None)
+    data = _appended(data, _current(Plan("c", b"x")))
+    loaded = _load(data)
+    assert [plan.key for plan in loaded["acme/plan"]] == ["c"]
+    foreign, unsigned = loaded.info.problems
+    assert foreign.startswith("<bytes>, segments 0, 1, 2 and 2 more: signed by ")
+    assert unsigned.startswith("<bytes>, segment 5: no valid signature")
+    assert sum(note.artifacts for note in loaded.info.refused) == 6
 
 
 # --- several segments -------------------------------------------------------

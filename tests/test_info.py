@@ -115,7 +115,14 @@ def test_a_deep_copy_is_independent():
 def test_a_report_is_json_of_a_versioned_layout():
     """A literal: programs read this."""
     notes = {
-        outcome: [{"kind": "inductor", "key": outcome, "reason": f"for {outcome}"}]
+        outcome: [
+            {
+                "kind": "inductor",
+                "key": outcome,
+                "reason": f"for {outcome}",
+                "artifacts": 1,
+            }
+        ]
         for outcome in OUTCOMES
     }
     plain = json.loads(json.dumps(_full().as_dict()))

@@ -5,7 +5,8 @@ Whatever fails one of these is reported by kind and key and left out; the rest
 goes on. Nothing here touches a cache.
 """
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Rows, Segment
@@ -28,6 +29,8 @@ from .trust import Policy
 from .workers import Workers
 
 __all__ = ["decode"]
+
+_NAMED = 3  # segments in one problem
 
 
 def decode(
@@ -79,18 +82,34 @@ class _Decoder:
             raise error
         self.info.problems.append(str(error))
 
-    def refuse(self, segment: Segment, refusal: OverwinterError) -> None:
-        self.problem(refusal)
-        for block in segment.blocks:
-            self.note_all(self.info.refused, block, refusal)
+    def refused(self, bundle: Bundle, policy: Policy) -> set[int]:
+        """
+        Return the numbers of the segments that nobody trusted signed; note why.
+
+        Each reason is told once, and no block of such a segment is read: a stranger
+        decides neither what that costs, nor how much is said of it.
+        """
+        by_signers: defaultdict[tuple[bytes, ...], list[Segment]] = defaultdict(list)
+        for segment in bundle.segments:
+            if policy.refusal(bundle.name, segment.signers) is not None:
+                by_signers[segment.signers].append(segment)
+        for signers, segments in by_signers.items():
+            refusal = policy.refusal(f"{bundle.name}, {_parts(segments)}", signers)
+            assert refusal is not None
+            self.problem(refusal)
+            reason = str(refusal)
+            self.info.refused += [
+                Note(block.kind.kind, block.stamp.first, reason, block.stamp.rows)
+                for segment in segments
+                for block in segment.blocks
+            ]
+        return {each.number for segments in by_signers.values() for each in segments}
 
     def usable(self, bundle: Bundle, policy: Policy) -> Iterator[RecordBlock]:
         """Give the blocks whose records may be used here; note the others."""
+        refused = self.refused(bundle, policy)
         for segment in bundle.segments:
-            name = f"{bundle.name}, {segment.part}"
-            refusal = policy.refusal(name, segment.signers)
-            if refusal is not None:
-                self.refuse(segment, refusal)
+            if segment.number in refused:
                 continue
             for block in segment.blocks:
                 kind = self.known_kind(block)
@@ -255,3 +274,12 @@ class _Decoder:
             else block.stamp.first
         )
         notes.append(Note(block.kind.kind, key, str(reason)))
+
+
+def _parts(segments: Sequence[Segment]) -> str:
+    """Return how segments are called: the first few by their numbers."""
+    if len(segments) == 1:
+        return segments[0].part
+    numbers = ", ".join(str(each.number) for each in segments[:_NAMED])
+    more = len(segments) - _NAMED
+    return f"segments {numbers}" + (f" and {more} more" if more > 0 else "")

@@ -30,11 +30,20 @@ _SHOWN = 5  # reasons of one outcome in the text; the JSON has all
 
 @attrs.frozen
 class Note:
-    """What became of one artifact, and why."""
+    """
+    What became of an artifact, and why.
+
+    Args:
+        kind: Its kind.
+        key: Its key; of many that were not looked at, the first one's.
+        reason: Why.
+        artifacts: How many; one, but for those that were not looked at.
+    """
 
     kind: str
     key: str
     reason: str
+    artifacts: int = 1
 
 
 @attrs.define
@@ -102,7 +111,7 @@ class CacheInfo:
             if notes:
                 first = notes[0]
                 lines.append(
-                    f"{len(notes)} artifacts {outcome} ({OUTCOMES[outcome]}); the "
+                    f"{_count(notes)} artifacts {outcome} ({OUTCOMES[outcome]}); the "
                     f"first is {first.kind} {first.key}: {first.reason}"
                 )
         return lines
@@ -132,9 +141,15 @@ class CacheInfo:
         for outcome, meaning in OUTCOMES.items():
             notes = getattr(self, outcome)
             if notes:
-                lines.append(f"{outcome}: {len(notes)} ({meaning})")
+                lines.append(f"{outcome}: {_count(notes)} ({meaning})")
                 if outcome not in ("migrated", "present"):
-                    lines += [f"  {n.kind} {n.key}: {n.reason}" for n in notes[:_SHOWN]]
-                    if len(notes) > _SHOWN:
-                        lines.append(f"  … and {len(notes) - _SHOWN} more")
+                    shown = notes[:_SHOWN]
+                    lines += [f"  {n.kind} {n.key}: {n.reason}" for n in shown]
+                    if _count(notes) > _count(shown):
+                        more = _count(notes) - _count(shown)
+                        lines.append(f"  … and {more} more")
         return "\n".join(lines)
+
+
+def _count(notes: list[Note]) -> int:
+    return sum(note.artifacts for note in notes)
