@@ -14,6 +14,9 @@ from overwinter.trust import (
     Policy,
     Signature,
     SigningKey,
+    _encoded_for_signing,
+    _holds,
+    existing_key,
     own_key,
     public_text,
     valid_signers,
@@ -21,6 +24,7 @@ from overwinter.trust import (
 
 SEED = bytes(range(32))
 PREFIX = "overwinter-secret-key-ed25519:"
+OTHER = SigningKey(bytes(32)).public
 TEXT = PREFIX + base64.b64encode(SEED).decode()
 
 
@@ -145,7 +149,7 @@ def test_a_key_that_cannot_be_put_down_is_an_error_of_the_store(home, monkeypatc
     (home / "file").touch()
     monkeypatch.setenv("XDG_DATA_HOME", str(home / "file"))
     with pytest.raises(
-        StoreError, match="could not make the directory: Not a directory"
+        StoreError, match=r"signing\.key: could not .*: Not a directory"
     ):
         own_key()
 
@@ -287,7 +291,7 @@ def test_a_machine_that_never_saved_trusts_nobody_and_makes_no_key(home):
 def test_a_foreign_signature_is_refused_with_both_ways_out():
     """Trust the signer by sharing a key, or make the artifacts here."""
     foreign = SigningKey(SEED).public
-    refusal = Policy([bytes(32)]).refusal("model.owb, segment 0", (foreign,))
+    refusal = Policy([OTHER]).refusal("model.owb, segment 0", (foreign,))
     assert str(refusal) == (
         f"model.owb, segment 0: signed by {public_text(foreign)}, expected a key that "
         "this machine trusts; if you trust that signer, give this machine the same "
@@ -297,7 +301,7 @@ def test_a_foreign_signature_is_refused_with_both_ways_out():
 
 def test_an_unsigned_segment_is_refused_with_what_to_do():
     """Nobody said that what is in it may run."""
-    refusal = Policy([bytes(32)]).refusal("model.owb, segment 0", ())
+    refusal = Policy([OTHER]).refusal("model.owb, segment 0", ())
     assert str(refusal) == (
         "model.owb, segment 0: no valid signature, expected one by a key that this "
         "machine trusts; ask for a signed bundle, or save it again here"
@@ -307,4 +311,95 @@ def test_an_unsigned_segment_is_refused_with_what_to_do():
 def test_a_policy_that_trusts_nobody_refuses_everybody():
     """There is no switch that trusts everything, and none by accident."""
     assert Policy([]).refusal("s", ()) is not None
-    assert Policy([]).refusal("s", (bytes(32),)) is not None
+    assert Policy([]).refusal("s", (OTHER,)) is not None
+
+
+def test_many_signers_are_counted_and_not_listed():
+    """A stranger may sign 480 times; the line stays one that somebody reads."""
+    signers = tuple(SigningKey(bytes([n]) * 32).public for n in range(1, 9))
+    refusal = Policy([OTHER]).refusal("s", signers)
+    assert f"signed by {public_text(min(signers))} and 7 more, expected" in str(refusal)
+    assert len(str(refusal)) < 300
+
+
+# --- keys by which anybody can sign -----------------------------------------
+
+_FIELD = 2**255 - 19
+_D = -121665 * pow(121666, -1, _FIELD) % _FIELD
+
+
+def _sum(one, other):
+    """Return the sum of two points of edwards25519."""
+    (a, b), (c, d) = one, other
+    k = _D * a * b * c * d
+    return (
+        (a * d + b * c) * pow(1 + k, -1, _FIELD) % _FIELD,
+        (b * d + a * c) * pow(1 - k, -1, _FIELD) % _FIELD,
+    )
+
+
+def _point(y):
+    """Return the point at *y*, or nothing where none is."""
+    square = (y * y - 1) * pow(_D * y * y + 1, -1, _FIELD) % _FIELD
+    x = pow(square, (_FIELD + 3) // 8, _FIELD)
+    if x * x % _FIELD != square:
+        x = x * pow(2, (_FIELD - 1) // 4, _FIELD) % _FIELD
+    return (x, y) if x * x % _FIELD == square else None
+
+
+def _small_order():
+    """Return where the points lie that eight times themselves are nothing."""
+    found, chance = set(), 2
+    while len(found) < 5:  # the eight of them, without the signs of x
+        chance += 1
+        point = _point(chance)
+        if point is None:
+            continue
+        # The order of the curve is eight times a prime.
+        point = _times(point, 2**252 + 27742317777372353535851937790883648493)
+        for n in range(1, 9):
+            found.add(_times(point, n)[1])
+    return sorted(found)
+
+
+def _times(point, n):
+    total = (0, 1)
+    while n:
+        if n & 1:
+            total = _sum(total, point)
+        point, n = _sum(point, point), n >> 1
+    return total
+
+
+@pytest.mark.parametrize("sign", [0, 1])
+@pytest.mark.parametrize("order", range(5))
+def test_a_key_that_signs_everything_is_no_key(order, sign):
+    """A constant holds as its signature over many statements, and OpenSSL agrees."""
+    y = _small_order()[order]
+    key = (y | sign << 255).to_bytes(32, "little")
+    neutral = (1).to_bytes(32, "little") + bytes(32)
+    statements = [b"%d" % n for n in range(64)]
+    forged = Signature("ed25519", key, neutral)
+    # The forgery is real: so the check is ours to make.
+    assert any(_holds(forged, _encoded_for_signing(each)) for each in statements)
+    for statement in statements:
+        assert valid_signers(statement, [forged]) == ()
+    with pytest.raises(TrustError, match="by which anybody can sign anything"):
+        Policy([OTHER, key])
+
+
+def test_a_key_that_is_written_in_a_second_way_is_no_key():
+    """What no maker writes: 1 as 1 + 2**255 - 19."""
+    key = (1 + _FIELD).to_bytes(32, "little")
+    with pytest.raises(TrustError, match="by which anybody can sign"):
+        Policy([key])
+
+
+# --- where no key can be ----------------------------------------------------
+
+
+def test_a_place_that_no_file_can_have_is_named(monkeypatch, tmp_path):
+    """An error of the system would end a job that only wanted to load."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ("x" * 300)))
+    with pytest.raises(StoreError, match="File name too long"):
+        existing_key()

@@ -650,6 +650,33 @@ def test_a_block_that_is_signed_and_wrong_stays(what, tmp_path, monkeypatch):
     assert check_plan(data, tmp_path / "new.owb") == "problems"
 
 
+def test_a_block_that_lists_what_is_not_there_stays_beside_what_moves(
+    tmp_path, monkeypatch
+):
+    """It is carried as it is, and so is every payload block: some may be its own."""
+    from overwinter.bundle import segment_writer as writer
+
+    original = writer.write_record_block
+
+    def wrong(columns: Any, table: Any) -> bytes:
+        if "content" in columns:
+            table = attrs.evolve(table, blocks=tuple(n + 7 for n in table.blocks))
+        return original(columns, table)
+
+    group = plans(("x", b"opaque"))
+    earlier = attrs.evolve(group.stamp, kind="acme/earlier")
+    file = io.BytesIO()
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_record_block", wrong)
+        unknown = attrs.evolve(group, stamp=earlier)
+        write_bundle(file, [unknown, old("a")], writer="t", key=KEY, level=0)
+    after, _ = upgraded(file.getvalue(), tmp_path / "new.owb")
+    assert b"opaque" in after
+    (segment,) = Bundle(after).segments
+    kept, _ = segment.blocks
+    assert kept.read_columns()[1].blocks == (7,)
+
+
 # --- the plan is what happens -----------------------------------------------
 
 

@@ -11,6 +11,9 @@ from overwinter.bundle import verify
 from overwinter.errors import KeyGrammarError, StoreError
 from overwinter.files import appending
 from overwinter.kinds import InductorArtifact, NativeArtifact
+from overwinter.repack import repack
+from overwinter.union import union
+from overwinter.upgrade import upgrade
 
 GRAPHS = [
     InductorArtifact("f" + letter * 51, letter.encode() * 500) for letter in "abc"
@@ -124,6 +127,32 @@ def test_a_path_with_a_nul_is_no_crash(home):
     assert "a NUL in its path" in problem
     with pytest.raises(StoreError, match="a NUL in its path"):
         load("model\0.owb", strict=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("a\0b", "a NUL in its path"), ("a\ud800", "no path has such characters")],
+    ids=ascii,
+)
+@pytest.mark.parametrize(
+    "work",
+    {
+        "save": lambda bundle, out: save(out, GRAPHS),
+        "replace": lambda bundle, out: save(out, GRAPHS, replace=True),
+        "union": lambda bundle, out: union([bundle, bundle], out),
+        "repack": lambda bundle, out: repack(bundle, out),
+        "upgrade": lambda bundle, out: upgrade(bundle, out),
+    }.items(),
+    ids=lambda item: item[0],
+)
+def test_a_path_that_no_file_can_have_is_an_error_of_the_store(
+    work, name, words, bundle, home
+):
+    """Also where a bundle is to be written; nothing else is left there."""
+    before = sorted(home.iterdir())
+    with pytest.raises(StoreError, match=words):
+        work[1](bundle, home / name)
+    assert sorted(home.iterdir()) == before
 
 
 def test_what_is_no_bundle_at_all_is_a_mistake_of_the_program():

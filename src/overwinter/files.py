@@ -104,10 +104,7 @@ class FileSource:
         with _told(self.name, "open it"):
             # Without O_NONBLOCK, opening a named pipe waits for its writer.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-            try:
-                self._fd = os.open(self.name, flags)
-            except ValueError as error:
-                raise StoreError(self.name, "open it", "a NUL in its path") from error
+            self._fd = os.open(_checked(self.name, "open it"), flags)
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
@@ -246,7 +243,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     Raises:
         StoreError: It could not be written, synced or renamed.
     """
-    target = Path(path)
+    target = Path(_checked(path, "write it"))
     temporary = _temporary_name(target)
     with _told(str(target), "write it"), _removed_on_error(temporary):
         with _open_exclusive(temporary, 0o666) as file:
@@ -267,7 +264,7 @@ def creating(path: PathLike) -> Iterator[IO[bytes]]:
             meantime; it is left as it is.
         StoreError: It could not be written, synced or named.
     """
-    target = Path(path)
+    target = Path(_checked(path, "write it"))
     there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     if os.path.lexists(target):
         raise there
@@ -294,7 +291,7 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         NotFoundError: There is no such file.
         StoreError: It could not be locked, written or synced.
     """
-    name = os.fspath(path)
+    name = _checked(path, "append to it")
     with _told(name, "append to it"), _open_locked(name) as file:
         size = file.seek(0, os.SEEK_END)
         try:
@@ -325,7 +322,7 @@ def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
 
     Two processes may call this at once: one creates, both find a whole file.
     """
-    target = Path(path)
+    target = Path(_checked(path, "create it"))
     make_directory(target.parent, mode=0o700)
     temporary = _temporary_name(target)
     with _told(str(target), "create it"), _removed(temporary):
@@ -369,7 +366,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 def make_directory(path: PathLike, *, mode: int = 0o777) -> None:
     """Make *path* and its parents; one that exists is left as it is."""
-    with _told(os.fspath(path), "make the directory"):
+    with _told(_checked(path, "make the directory"), "make the directory"):
         os.makedirs(path, mode=mode, exist_ok=True)
 
 
@@ -505,6 +502,18 @@ def _removed_on_error(path: Path) -> Iterator[None]:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path)
         raise
+
+
+def _checked(path: PathLike, action: str) -> str:
+    """Return *path* as text, if a system can take it at all."""
+    name = os.fspath(path)
+    try:
+        if "\0" in name:
+            raise StoreError(name, action, "a NUL in its path")
+        os.fsencode(name)
+    except UnicodeEncodeError as error:
+        raise StoreError(ascii(name), action, "no path has such characters") from error
+    return name
 
 
 @contextlib.contextmanager

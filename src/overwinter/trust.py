@@ -17,7 +17,7 @@ from pathlib import Path
 import attrs
 
 # cryptography is imported where it is used: 25 ms that inspecting does not need.
-from .errors import StoreError, TrustError
+from .errors import NotFoundError, StoreError, TrustError
 from .files import create_once, read_small
 
 __all__ = [
@@ -73,7 +73,9 @@ def valid_signers(
     return tuple(
         each.key
         for each in signatures
-        if each.algorithm == ED25519 and _holds(each, message)
+        if each.algorithm == ED25519
+        and not _is_weak(each.key)
+        and _holds(each, message)
     )
 
 
@@ -83,10 +85,21 @@ class Policy:
 
     Args:
         trusted: Public keys, 32 bytes each.
+
+    Raises:
+        TrustError: One of them is a key by which anybody can sign.
     """
 
     def __init__(self, trusted: Iterable[bytes]) -> None:
         self.trusted = frozenset(trusted)
+        for key in self.trusted:
+            if _is_weak(key):
+                raise TrustError(
+                    "the trusted keys",
+                    f"{public_text(key)}, by which anybody can sign anything",
+                    "a key that was made at random",
+                    "remove it, and ask its owner for another",
+                )
 
     @classmethod
     def of_this_machine(cls) -> "Policy":
@@ -115,7 +128,9 @@ class Policy:
                 "one by a key that this machine trusts",
                 "ask for a signed bundle, or save it again here",
             )
-        found = ", ".join(public_text(key) for key in signers)
+        found = public_text(min(signers))
+        if len(signers) > 1:
+            found += f" and {len(signers) - 1} more"
         return TrustError(
             name,
             f"signed by {found}",
@@ -162,18 +177,18 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
         return _read_key(given, KEY_VARIABLE)
     # In a container's settings no shell expands the tilde.
     path = Path(os.path.expanduser(given)) if given else _default_path(environ)
-    if not given and not path.exists():
-        return None
     try:
         text = read_small(path, limit=4096).decode("utf-8", "replace")
-    except (StoreError, ValueError) as error:
+    except StoreError as error:
         if not given:
+            if isinstance(error, NotFoundError):
+                return None
             raise
         # Never show what was given: it may be a key whose beginning was cut off.
-        found = error.reason if isinstance(error, StoreError) else "no path"
+        found = f"{len(given)} characters that are no key and no file to read"
         raise TrustError(
             KEY_VARIABLE,
-            f"{len(given)} characters that are no key and no file to read ({found})",
+            f"{found} ({error.reason})",
             f"the path of a key file, or {_PREFIX!r} and 32 bytes in base64",
             f"mend {KEY_VARIABLE}, or unset it and this machine's own key is used",
         ) from None
@@ -221,6 +236,24 @@ def _encoded_for_signing(statement: bytes) -> bytes:
     # that no signature over something else can be passed off as one over this.
     kind = STATEMENT_TYPE.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(statement), statement)
+
+
+# The field of edwards25519, and where its eight points of small order lie. With one
+# of them as a key, a constant holds as a signature over one statement of eight, or
+# over every one, and OpenSSL does not refuse it: a line of zeros in a configuration
+# would trust everybody.
+_FIELD = 2**255 - 19
+_EIGHTH = int.from_bytes(
+    bytes.fromhex("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"),
+    "little",
+)
+_SMALL_ORDER = {0, 1, _FIELD - 1, _EIGHTH, _FIELD - _EIGHTH}
+
+
+def _is_weak(key: bytes) -> bool:
+    """Return whether *key* is a point of small order, or written as no maker does."""
+    y = int.from_bytes(key, "little") & (2**255 - 1)
+    return y >= _FIELD or y in _SMALL_ORDER
 
 
 def _holds(signature: Signature, message: bytes) -> bool:

@@ -238,7 +238,9 @@ class _Rewriter:
                 continue
             try:
                 columns, table = block.block.read_columns()
-                is_known = _is_as_written(block.block, columns, table)
+                is_known = _is_as_written(block.block, columns, table) and all(
+                    number in everything for number in table.blocks
+                )
             except FormatError:
                 is_known = False
             # What it uses is lost with it, or cannot be written with other numbers.
