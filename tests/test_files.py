@@ -358,9 +358,7 @@ _LIMITED = """
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
     path, how = sys.argv[1:]
     try:
-        if how == "write_private":
-            files.write_private(path + ".new", b"new" * 1000)
-        elif how == "create_once":
+        if how == "create_once":
             files.create_once(path + ".new", b"new" * 1000)
         else:
             with getattr(files, how)(path if how != "creating" else path + ".new") as f:
@@ -370,16 +368,13 @@ _LIMITED = """
 """
 
 
-@pytest.mark.parametrize(
-    "how", ["replacing", "creating", "appending", "write_private", "create_once"]
-)
+@pytest.mark.parametrize("how", ["replacing", "creating", "appending", "create_once"])
 def test_a_write_that_the_system_cuts_short_is_an_error(folder, how):
     """One call writes what fits and succeeds; only the next one fails."""
     (folder / "file").write_bytes(b"old")
     assert _run(_LIMITED, folder / "file", how) == "File too large\n"
     assert (folder / "file").read_bytes() == b"old"
-    left = _names(folder)
-    assert left == (["file", "file.new"] if how == "write_private" else ["file"])
+    assert _names(folder) == ["file"]
 
 
 def test_a_full_disk_leaves_the_old_file_whole(tmp_path):
@@ -649,55 +644,12 @@ def _wait_for_lock(pid: int) -> None:
 # --- directories and small files --------------------------------------------
 
 
-def test_a_private_file_is_new(folder):
-    """Nothing is overwritten, and no link is followed."""
-    files.write_private(folder / "file", b"new")
-    assert (folder / "file").read_bytes() == b"new"
-    assert (folder / "file").stat().st_mode & 0o777 == 0o600
-    (folder / "link").symlink_to(folder / "elsewhere")
-    for name in ("file", "link"):
-        with pytest.raises(StoreError, match=f"/{name}: could not write it: File exi"):
-            files.write_private(folder / name, b"newer")
-    assert _names(folder) == ["file", "link"]
-
-
-@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o755), (0o077, 0o700)])
-def test_the_umask_decides_about_a_private_file(folder, umask, mask, mode):
-    """A cache entry is as private as what the framework itself would write."""
-    umask(mask)
-    files.write_private(folder / "file", b"", mode=0o755)
-    assert (folder / "file").stat().st_mode & 0o777 == mode
-
-
-def test_a_directory_of_our_own_is_private(folder):
-    """Nobody else can put anything into what will be published."""
-    first = files.make_private_directory(folder, ".staging-")
-    second = files.make_private_directory(folder, ".staging-")
-    assert first != second
-    assert first.stat().st_mode & 0o777 == 0o700
-
-
 def test_a_directory_that_is_a_file_is_an_error(folder):
     """What is there already is looked at, not assumed."""
     (folder / "file").touch()
     files.make_directory(folder)
     with pytest.raises(StoreError, match="/file: could not make the directory: File"):
         files.make_directory(folder / "file")
-
-
-def test_a_tree_is_removed_without_following_links(folder):
-    """What a link points at is not ours."""
-    outside = folder / "outside"
-    outside.mkdir()
-    (outside / "kept").touch()
-    tree = folder / "tree"
-    (tree / "deep" / "deeper").mkdir(parents=True)
-    (tree / "deep" / "file").touch()
-    (tree / "link").symlink_to(outside)
-    files.remove_tree(tree)
-    files.remove_tree(tree)
-    assert _names(folder) == ["outside"]
-    assert _names(outside) == ["kept"]
 
 
 def test_everything_is_written_whatever_one_call_takes(folder):

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from acme.plans import Plan, records_of, registered
 
-from overwinter import Bundle, CacheArtifactFactory, files, load, save
+from overwinter import Bundle, CacheArtifactFactory, load, save
 from overwinter.bundle import Records, append_segment, verify, write_bundle
+from overwinter.cache_directory import CacheDirectory, Staged
 from overwinter.encode import encode
 from overwinter.environment import capture
 from overwinter.errors import (
@@ -166,13 +167,14 @@ def test_artifacts_can_be_changed_before_they_are_staged(path, cache):
 def test_dependencies_are_published_first(path, monkeypatch):
     """A process that compiles meanwhile finds no graph without its kernels."""
     published: list[str] = []
-    publish = files.publish
+    publish = CacheDirectory.publish
 
-    def noting(temporary: Path, target: Path) -> bool:
-        published.append(target.parts[-1] if target.suffix else target.parts[-3])
-        return publish(temporary, target)
+    def noting(directory: CacheDirectory, staged: Staged, path: str) -> bool:
+        parts = path.split("/")
+        published.append(parts[-1] if "." in parts[-1] else parts[-3])
+        return publish(directory, staged, path)
 
-    monkeypatch.setattr(files, "publish", noting)
+    monkeypatch.setattr(CacheDirectory, "publish", noting)
     load(path)
     native, tuned = published.index("c.main.so"), published.index(Path(RECORD).name)
     graph, aot = published.index(GRAPH[1:3]), published.index("aotautograd")

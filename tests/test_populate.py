@@ -8,7 +8,8 @@ import attrs
 import pytest
 from acme.plans import Plan, registered
 
-from overwinter import CacheArtifact, CacheEntry, CacheInfo, files
+from overwinter import CacheArtifact, CacheEntry, CacheInfo
+from overwinter.cache_directory import CacheDirectory, Staged
 from overwinter.errors import KeyGrammarError, NotFoundError, StoreError
 from overwinter.kinds import (
     AOTAutogradArtifact,
@@ -89,14 +90,14 @@ def test_an_exception_leaves_the_cache_as_it_was(cache, error):
 
 def test_an_interrupt_between_two_files_leaves_whole_files_only(cache, monkeypatch):
     """The first is in its place, the second is not, and no staging is left."""
-    publish = files.publish
+    publish = CacheDirectory.publish
 
-    def once(temporary: Path, target: Path) -> bool:
-        if target.name == "b":
+    def once(directory: CacheDirectory, staged: Staged, path: str) -> bool:
+        if path.endswith("/b"):
             raise KeyboardInterrupt
-        return publish(temporary, target)
+        return publish(directory, staged, path)
 
-    monkeypatch.setattr(files, "publish", once)
+    monkeypatch.setattr(CacheDirectory, "publish", once)
     with pytest.raises(KeyboardInterrupt):
         _populate(cache, Plan("b", b"2"), Plan("a", b"1"))
     assert _tree(cache) == {"plans": None, "plans/a": b"1"}
@@ -229,13 +230,13 @@ def test_what_others_need_comes_first():
 def test_files_are_published_in_that_order(cache, monkeypatch):
     """However they came, and within a kind by their keys."""
     published: list[str] = []
-    publish = files.publish
+    publish = CacheDirectory.publish
 
-    def noting(temporary: Path, target: Path) -> bool:
-        published.append(target.name)
-        return publish(temporary, target)
+    def noting(directory: CacheDirectory, staged: Staged, path: str) -> bool:
+        published.append(path.rpartition("/")[2])
+        return publish(directory, staged, path)
 
-    monkeypatch.setattr(files, "publish", noting)
+    monkeypatch.setattr(CacheDirectory, "publish", noting)
     record = "2x/" + "c" * 52 + ".best_config"
     artifacts = [
         AOTAutogradArtifact("a" * 52, b"aot"),
@@ -296,7 +297,7 @@ def test_a_cache_that_is_a_file_fails_its_artifacts(cache):
     cache.write_bytes(b"not a directory")
     info = _populate(cache, Plan("a", b"x"), Plan("b", b"y"))
     assert [note.key for note in info.failed] == ["a", "b"]
-    assert "could not make the directory: File exists" in info.failed[0].reason
+    assert "could not open it as a cache: Not a directory" in info.failed[0].reason
     assert info.empty()
     assert cache.read_bytes() == b"not a directory"
 
@@ -365,10 +366,10 @@ def test_strict_raises_at_the_first_that_cannot_be_staged(
 def test_strict_raises_at_the_first_that_cannot_be_published(cache, monkeypatch):
     """And leaves no staging behind."""
 
-    def publish(temporary: Path, target: Path) -> bool:
-        raise NotFoundError(str(target), "publish it", "No such file")
+    def publish(directory: CacheDirectory, staged: Staged, path: str) -> bool:
+        raise NotFoundError(path, "publish it", "No such file")
 
-    monkeypatch.setattr(files, "publish", publish)
+    monkeypatch.setattr(CacheDirectory, "publish", publish)
     with pytest.raises(NotFoundError, match="plans/a: no such file"):
         _populate(cache, Plan("a", b"x"), strict=True)
-    assert _tree(cache) == {"plans": None}
+    assert _tree(cache) == {}

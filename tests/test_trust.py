@@ -171,6 +171,7 @@ def test_a_damaged_key_file_is_refused_and_never_shown(key_file, content):
     """What stands there may be a key that was pasted wrongly: a secret."""
     key_file.parent.mkdir(parents=True)
     key_file.write_text(content, encoding="utf-8")
+    key_file.chmod(0o600)
     words = rf"signing.key: {len(content.strip())} characters that are no signing key"
     with pytest.raises(TrustError, match=words) as caught:
         own_key()
@@ -265,6 +266,29 @@ def test_only_signatures_that_hold_count():
     ):
         assert valid_signers(b"statement", [bad]) == ()
         assert valid_signers(b"statement", [bad, good]) == (one.public,)
+
+
+def test_a_key_that_somebody_else_could_know_is_not_ours(key_file):
+    """It would sign as us, and we would trust whoever else has it."""
+    own_key()
+    key_file.chmod(0o644)
+    with pytest.raises(
+        TrustError, match=r"others may read or write \(mode 0644\)"
+    ) as it:
+        own_key()
+    assert f"chmod 600 {key_file}" in str(it.value)
+    key_file.chmod(0o600)
+    assert own_key()
+
+
+def test_a_key_that_somebody_planted_is_not_ours(key_file, monkeypatch):
+    """Whoever put it there would be trusted."""
+    own_key()
+    monkeypatch.setattr(os, "geteuid", lambda: key_file.stat().st_uid + 1)
+    with pytest.raises(TrustError, match="a key that belongs to user"):
+        own_key()
+    with pytest.raises(TrustError, match="a key that belongs to user"):
+        Policy.of_this_machine()
 
 
 # --- policy -----------------------------------------------------------------

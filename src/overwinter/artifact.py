@@ -6,14 +6,13 @@ class says where the entry goes; its schema file says what is written.
 """
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import attrs
 
+from .cache_directory import CacheDirectory
 from .environment import Rule
 from .errors import StoreError, WrongShapeError
-from .files import create_once, make_directory
 from .grammar import KeyGrammar
 
 __all__ = ["CacheArtifact", "CacheEntry"]
@@ -126,15 +125,16 @@ class CacheArtifact:
         Raises:
             KeyGrammarError: The key is none of this kind.
             StoreError: The cache has no directory here, or cannot be written.
+            UnsafeDirectoryError: Others could write into it.
         """
         entry = self.cache_entry()
         if entry.cache not in self.caches:
             raise StoreError(
                 entry.cache, "find this cache's directory", "its kind does not say"
             )
-        target = Path(self.caches[entry.cache]()) / entry.path
-        make_directory(target.parent)
-        create_once(target, entry.content, mode=entry.mode)
+        with CacheDirectory(self.caches[entry.cache]()) as directory:
+            staged = directory.stage(entry.content, mode=entry.mode)
+            directory.publish(staged, entry.path)
 
     def preference(self) -> tuple[Any, ...]:
         """

@@ -5,6 +5,8 @@ Each error keeps its evidence as attributes, pickles, and writes its sentence
 once: what was found, what was expected, where, and the next step.
 """
 
+import shlex
+
 __all__ = [
     "BlockDamagedError",
     "BrokenRulesError",
@@ -31,6 +33,7 @@ __all__ = [
     "TrustError",
     "UndecidedError",
     "UnknownFeatureError",
+    "UnsafeDirectoryError",
     "VersionError",
     "WrongShapeError",
 ]
@@ -377,6 +380,28 @@ class NotFoundError(StoreError):
                 f"does not exist; make that first, or check the path"
             )
         return f"{self.path}: no such file; check the path, or save a bundle there"
+
+
+class UnsafeDirectoryError(StoreError):
+    """Somebody else could decide what is in a cache, and so what code runs."""
+
+    def __init__(self, path: str, found: str) -> None:
+        super().__init__(path, "use it as a cache", found)
+        # What pickles is what it was made of.
+        self.args = (path, found)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path}: {self.reason}; what is in a cache runs as you, so only a "
+            f"directory of your own, that only you can write, is populated: "
+            f"{self._remedy}"
+        )
+
+    @property
+    def _remedy(self) -> str:
+        if "writable" in self.reason:
+            return f"chmod go-w {shlex.quote(self.path)}"
+        return "name another directory, and let nobody but you make it"
 
 
 def _short(text: str, limit: int = 80) -> str:

@@ -28,11 +28,9 @@ __all__ = [
     "publish",
     "read_small",
     "read_text",
-    "remove_tree",
     "replacing",
     "same_bytes",
     "source_of",
-    "write_private",
 ]
 
 PathLike = str | os.PathLike[str]
@@ -101,7 +99,7 @@ class FileSource:
 
     def __init__(self, path: PathLike) -> None:
         self.name = os.fspath(path)
-        with _told(self.name, "open it"):
+        with told(self.name, "open it"):
             # Without O_NONBLOCK, opening a named pipe waits for its writer.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
             self._fd = os.open(_checked(self.name, "open it"), flags)
@@ -110,10 +108,11 @@ class FileSource:
             os.close(self._fd)
             raise StoreError(self.name, "open it", "it is not a regular file")
         self.size, self.mode = info.st_size, stat.S_IMODE(info.st_mode)
+        self.owner = info.st_uid
 
     def read(self, offset: int, size: int) -> bytes:
         """Return *size* bytes from *offset*, in private memory."""
-        with _told(self.name, f"read {size:,} bytes at {offset:,}"):
+        with told(self.name, f"read {size:,} bytes at {offset:,}"):
             data = os.pread(self._fd, size, offset)
             # One call returns at most 2 GiB, and a network may return less.
             while data and len(data) < size:
@@ -133,7 +132,7 @@ class FileSource:
         import mmap
 
         action = f"map {size:,} bytes at {offset:,}"
-        with _told(self.name, action):
+        with told(self.name, action):
             begin = offset - offset % mmap.ALLOCATIONGRANULARITY
             try:
                 mapped = mmap.mmap(
@@ -156,7 +155,7 @@ class FileSource:
 
     def look_again(self) -> None:
         """Take the size anew: an append has ended since."""
-        with _told(self.name, "ask for its size"):
+        with told(self.name, "ask for its size"):
             self.size = os.fstat(self._fd).st_size
 
     def close(self) -> None:
@@ -223,7 +222,7 @@ def read_text(path: PathLike, *, errors: str = "replace") -> str:
     """
     name = os.fspath(path)
     with (
-        _told(name, "read it"),
+        told(name, "read it"),
         open(name, encoding="utf-8", errors=errors) as file,
     ):
         return file.read()
@@ -245,7 +244,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     """
     target = Path(_checked(path, "write it"))
     temporary = _temporary_name(target)
-    with _told(str(target), "write it"), _removed_on_error(temporary):
+    with told(str(target), "write it"), _removed_on_error(temporary):
         with _open_exclusive(temporary, 0o666) as file:
             yield file
             file.flush()
@@ -269,7 +268,7 @@ def creating(path: PathLike) -> Iterator[IO[bytes]]:
     if os.path.lexists(target):
         raise there
     temporary = _temporary_name(target)
-    with _told(str(target), "write it"), _removed(temporary):
+    with told(str(target), "write it"), _removed(temporary):
         with _open_exclusive(temporary, 0o666) as file:
             yield file
             os.fsync(file.fileno())
@@ -292,7 +291,7 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         StoreError: It could not be locked, written or synced.
     """
     name = _checked(path, "append to it")
-    with _told(name, "append to it"), _open_locked(name) as file:
+    with told(name, "append to it"), _open_locked(name) as file:
         size = file.seek(0, os.SEEK_END)
         try:
             yield file
@@ -300,20 +299,6 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         except BaseException:
             os.ftruncate(file.fileno(), size)
             raise
-
-
-def write_private(path: PathLike, data: Buffer, *, mode: int = 0o600) -> None:
-    """
-    Write *data* to a new file at *path*; the caller owns its directory.
-
-    Args:
-        path: Nothing may be there.
-        data: The file's bytes.
-        mode: Its permission bits; the umask of the process applies.
-    """
-    name = os.fspath(path)
-    with _told(name, "write it"), _open_exclusive(Path(name), mode) as file:
-        write_all(file, [data])
 
 
 def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
@@ -325,7 +310,7 @@ def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
     target = Path(_checked(path, "create it"))
     make_directory(target.parent, mode=0o700)
     temporary = _temporary_name(target)
-    with _told(str(target), "create it"), _removed(temporary):
+    with told(str(target), "create it"), _removed(temporary):
         with _open_exclusive(temporary, mode) as file:
             write_all(file, [data])
             os.fsync(file.fileno())
@@ -341,7 +326,7 @@ def publish(temporary: PathLike, target: PathLike) -> bool:
     Returns:
         Whether it was published; ``False`` leaves both files as they are.
     """
-    with _told(os.fspath(target), "publish it"):
+    with told(os.fspath(target), "publish it"):
         try:
             os.link(temporary, target)
         except FileExistsError:
@@ -366,28 +351,8 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 def make_directory(path: PathLike, *, mode: int = 0o777) -> None:
     """Make *path* and its parents; one that exists is left as it is."""
-    with _told(_checked(path, "make the directory"), "make the directory"):
+    with told(_checked(path, "make the directory"), "make the directory"):
         os.makedirs(path, mode=mode, exist_ok=True)
-
-
-def make_private_directory(parent: PathLike, prefix: str) -> Path:
-    """Make and return a new directory of our own inside *parent*."""
-    path = Path(parent) / f"{prefix}{os.getpid()}-{os.urandom(6).hex()}"
-    with _told(str(path), "make the directory"):
-        os.mkdir(path, 0o700)
-    return path
-
-
-def remove_tree(path: PathLike) -> None:
-    """Remove the directory *path* of our own making; one that is gone is fine."""
-    root = Path(path)
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(root):
-            if entry.is_dir(follow_symlinks=False):
-                remove_tree(entry.path)
-            else:
-                os.unlink(entry.path)
-        os.rmdir(root)
 
 
 def sync_directory(path: PathLike) -> None:
@@ -517,7 +482,7 @@ def _checked(path: PathLike, action: str) -> str:
 
 
 @contextlib.contextmanager
-def _told(path: str, action: str) -> Iterator[None]:
+def told(path: str, action: str) -> Iterator[None]:
     """Turn the system's errors into ours, which say what was tried on what."""
     try:
         yield

@@ -9,20 +9,17 @@ already stays.
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
-from pathlib import Path
 from types import TracebackType
 
 import attrs
 
-from . import files
 from .artifact import CacheArtifact, CacheEntry
+from .cache_directory import CacheDirectory, Staged
 from .errors import OverwinterError, StoreError
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
 
 __all__ = ["Staging", "populate_order"]
-
-STAGING_PREFIX = ".overwinter-"
 
 
 @attrs.frozen
@@ -32,8 +29,9 @@ class _Staged:
     kind: str
     key: str
     n_bytes: int
-    temporary: Path
-    target: Path
+    directory: CacheDirectory
+    file: Staged
+    path: str
     rank: tuple[object, ...]
 
 
@@ -57,9 +55,8 @@ class Staging:
         strict: bool = False,
     ) -> None:
         self._directories, self._info, self._strict = directories, info, strict
-        self._areas: dict[str, tuple[Path, Path]] = {}
-        self._staged: dict[Path, _Staged] = {}
-        self._count = 0
+        self._caches: dict[str, CacheDirectory] = {}
+        self._staged: dict[tuple[CacheDirectory, str], _Staged] = {}
 
     def __enter__(self) -> "Staging":
         return self
@@ -70,8 +67,8 @@ class Staging:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for _, area in self._areas.values():
-            files.remove_tree(area)
+        for directory in self._caches.values():
+            directory.close()
 
     def stage(self, artifacts: Iterable[CacheArtifact]) -> None:
         """Write *artifacts* beside their caches; none is in its place yet."""
@@ -87,8 +84,7 @@ class Staging:
             key=lambda each: (order.get(each.kind, len(order)), each.key),
         ):
             with self._noted(each.kind, each.key):
-                files.make_directory(each.target.parent)
-                published = files.publish(each.temporary, each.target)
+                published = each.directory.publish(each.file, each.path)
                 self._info.artifacts[each.kind].append(each.key)
                 self._info.n_bytes += each.n_bytes
                 if not published:
@@ -98,38 +94,37 @@ class Staging:
         self._staged.clear()
 
     def _stage(self, artifact: CacheArtifact, entry: CacheEntry) -> None:
-        root, area = self._area(entry.cache)
-        target = root / entry.path
+        directory = self._directory(entry.cache)
+        place = directory, entry.path
         kind = CacheArtifactFactory.kind(artifact.type())
         # Of two kinds that claim one file the first by name wins: what they
         # prefer cannot be compared.
         rank = (kind.name, *artifact.preference(), kind.digest(artifact))
-        other = self._staged.get(target)
+        other = self._staged.get(place)
         if other is not None and other.rank <= rank:
             return
-        self._count += 1
-        temporary = area / str(self._count)
-        # Not synced: losing power costs a cache entry its content, and torch
-        # writes its own entries no differently.
-        files.write_private(temporary, entry.content, mode=entry.mode)
-        self._staged[target] = _Staged(
-            artifact.type(), artifact.key, len(entry.content), temporary, target, rank
+        file = directory.stage(entry.content, mode=entry.mode)
+        self._staged[place] = _Staged(
+            artifact.type(),
+            artifact.key,
+            len(entry.content),
+            directory,
+            file,
+            entry.path,
+            rank,
         )
 
-    def _area(self, cache: str) -> tuple[Path, Path]:
-        if cache not in self._areas:
-            directory = self._directories.get(cache)
-            if directory is None:
+    def _directory(self, cache: str) -> CacheDirectory:
+        if cache not in self._caches:
+            find = self._directories.get(cache)
+            if find is None:
                 raise StoreError(
                     cache,
                     "find this cache's directory",
                     "nobody uses such a cache here",
                 )
-            root = Path(directory())
-            files.make_directory(root)
-            area = files.make_private_directory(root, STAGING_PREFIX)
-            self._areas[cache] = root, area
-        return self._areas[cache]
+            self._caches[cache] = CacheDirectory(find())
+        return self._caches[cache]
 
     @contextlib.contextmanager
     def _noted(self, kind: str, key: str) -> Iterator[None]:

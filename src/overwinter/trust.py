@@ -11,6 +11,7 @@ Layout: ``schema/FORMAT.md``, "Signatures".
 import base64
 import binascii
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import attrs
 
 # cryptography is imported where it is used: 25 ms that inspecting does not need.
 from .errors import NotFoundError, StoreError, TrustError
-from .files import create_once, read_small
+from .files import FileSource, create_once, read_small
 
 __all__ = [
     "STATEMENT_TYPE",
@@ -177,13 +178,11 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
         return _read_key(given, KEY_VARIABLE)
     # In a container's settings no shell expands the tilde.
     path = Path(os.path.expanduser(given)) if given else _default_path(environ)
+    if not given:
+        return _key_of_this_account(path)
     try:
         text = read_small(path, limit=4096).decode("utf-8", "replace")
     except StoreError as error:
-        if not given:
-            if isinstance(error, NotFoundError):
-                return None
-            raise
         # Never show what was given: it may be a key whose beginning was cut off.
         found = f"{len(given)} characters that are no key and no file to read"
         raise TrustError(
@@ -193,6 +192,30 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
             f"mend {KEY_VARIABLE}, or unset it and this machine's own key is used",
         ) from None
     return _read_key(text, os.fspath(path))
+
+
+def _key_of_this_account(path: Path) -> SigningKey | None:
+    """Return the key at *path*, where nobody else could have put it or read it."""
+    try:
+        source = FileSource(path)
+    except NotFoundError:
+        return None
+    try:
+        text = source.read(0, min(source.size, 4096)).decode("utf-8", "replace")
+        if source.owner != os.geteuid():
+            found = f"a key that belongs to user {source.owner}"
+            remedy = "move it away, and a new one is made"
+        elif source.mode & 0o077:
+            found = f"a key that others may read or write (mode {source.mode:04o})"
+            remedy = (
+                f"if nobody did, chmod 600 {shlex.quote(os.fspath(path))}; else move "
+                "it away, and a new one is made"
+            )
+        else:
+            return _read_key(text, os.fspath(path))
+    finally:
+        source.close()
+    raise TrustError(os.fspath(path), found, "one of your own, for you alone", remedy)
 
 
 def public_text(key: bytes) -> str:

@@ -1,0 +1,248 @@
+"""
+A live cache's directory, held open: what is verified is what is published.
+
+Whoever can write into a cache directory runs code in every process that uses it. So
+one that belongs to somebody else, that others may write, or that is a symbolic link
+is not populated; and every step goes through descriptors, never by path again, so
+that no other process can put another file, or another directory, in between.
+"""
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+
+import attrs
+
+from .errors import UnsafeDirectoryError
+from .files import Buffer, PathLike, told, write_all
+
+__all__ = ["CacheDirectory", "Staged"]
+
+_AREA = ".overwinter-"
+# Nobody but us writes: a umask of 0 must not open what we make.
+_MODE = 0o755
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
+_FOLLOWS = os.link in os.supports_follow_symlinks
+
+
+@attrs.frozen
+class Staged:
+    """A file that waits for its place: its name in the area, and its identity."""
+
+    name: str
+    device: int
+    inode: int
+
+
+class CacheDirectory:
+    """
+    The directory of one cache; a context manager.
+
+    Files are written into an area of our own in it, and then given their places.
+    Leaving removes the area with whatever was not published.
+
+    Args:
+        path: The directory; made with its parents if nothing is there.
+
+    Raises:
+        UnsafeDirectoryError: Somebody else could write into it.
+        StoreError: It can neither be made nor written.
+    """
+
+    def __init__(self, path: PathLike) -> None:
+        self.path = os.path.abspath(path)
+        _make(self.path)
+        with told(self.path, "open it as a cache"):
+            self._root = _open(self.path, None, self.path)
+        self._name = f"{_AREA}{os.getpid()}-{os.urandom(6).hex()}"
+        self._count = 0
+        try:
+            with told(os.path.join(self.path, self._name), "make the directory"):
+                os.mkdir(self._name, 0o700, dir_fd=self._root)
+                self._area = _open(self._name, self._root, self.path)
+        except BaseException:
+            os.close(self._root)
+            raise
+
+    def __enter__(self) -> "CacheDirectory":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Remove what was not published, and let go of the directory."""
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._area):
+                os.unlink(name, dir_fd=self._area)
+            os.rmdir(self._name, dir_fd=self._root)
+        os.close(self._area)
+        os.close(self._root)
+
+    def stage(self, data: Buffer, *, mode: int) -> Staged:
+        """
+        Write *data* to a new file, which has no place yet.
+
+        Args:
+            data: The file's bytes.
+            mode: Its permission bits; the umask of the process applies.
+        """
+        self._count += 1
+        name = str(self._count)
+        # Not synced: losing power costs a cache entry its content, and torch
+        # writes its own entries no differently.
+        with (
+            told(os.path.join(self.path, self._name, name), "write it"),
+            os.fdopen(
+                os.open(name, _NEW, mode, dir_fd=self._area), "wb", buffering=0
+            ) as file,
+        ):
+            write_all(file, [data])
+            found = os.fstat(file.fileno())
+        return Staged(name, found.st_dev, found.st_ino)
+
+    def publish(self, staged: Staged, path: str) -> bool:
+        """
+        Give a staged file its place, unless something is there.
+
+        Args:
+            staged: The file.
+            path: Its place in the directory, relative, with ``/``.
+
+        Returns:
+            Whether it was published; what was there stays as it is.
+
+        Raises:
+            UnsafeDirectoryError: A folder on the way, or the file that is there,
+                is somebody else's.
+        """
+        *folders, name = path.split("/")
+        where = os.path.join(self.path, path)
+        with self._folder(folders) as folder, told(where, "publish it"):
+            if not self._move(staged, name, folder):
+                _check_present(name, folder, where)
+                return False
+            found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+            if (found.st_dev, found.st_ino) != (staged.device, staged.inode):
+                os.unlink(name, dir_fd=folder)
+                raise UnsafeDirectoryError(where, "was swapped while it was published")
+        return True
+
+    def _move(self, staged: Staged, name: str, folder: int) -> bool:
+        try:
+            os.link(
+                staged.name,
+                name,
+                src_dir_fd=self._area,
+                dst_dir_fd=folder,
+                follow_symlinks=not _FOLLOWS,
+            )
+        except FileExistsError:
+            return False
+        except OSError as error:
+            # File systems without hard links: a rename, and a look before it.
+            if error.errno not in _NO_LINKS:
+                raise
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(name, dir_fd=folder, follow_symlinks=False)
+                return False
+            os.rename(staged.name, name, src_dir_fd=self._area, dst_dir_fd=folder)
+            return True
+        os.unlink(staged.name, dir_fd=self._area)
+        return True
+
+    @contextlib.contextmanager
+    def _folder(self, names: Sequence[str]) -> Iterator[int]:
+        """Open a folder below the root, made if need be, each step held and checked."""
+        with contextlib.ExitStack() as opened:
+            descriptor, path = self._root, self.path
+            for name in names:
+                path = os.path.join(path, name)
+                with told(path, "make the directory"):
+                    with contextlib.suppress(FileExistsError):
+                        os.mkdir(name, _MODE, dir_fd=descriptor)
+                    descriptor = _open(name, descriptor, path)
+                opened.callback(os.close, descriptor)
+            yield descriptor
+
+
+def _make(path: str) -> None:
+    """Make a directory and its parents, for us alone to write."""
+    missing = []
+    while not os.path.lexists(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for each in reversed(missing):
+        with told(each, "make the directory"), contextlib.suppress(FileExistsError):
+            os.mkdir(each, _MODE)
+
+
+def _open(name: str, folder: int | None, path: str) -> int:
+    """Open a directory that only we, or root, can change; *path* names it."""
+    try:
+        descriptor = os.open(name, _DIRECTORY, dir_fd=folder)
+    except OSError as error:
+        # Linux says of a link "no directory", others "too many links".
+        if error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(
+            os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
+        ):
+            raise UnsafeDirectoryError(path, "is a symbolic link") from error
+        raise
+    try:
+        _check(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check(found: os.stat_result, path: str) -> None:
+    if found.st_uid != os.geteuid():
+        raise UnsafeDirectoryError(path, f"belongs to user {found.st_uid}")
+    open_to = stat.S_IWOTH
+    if not _is_own_group(found.st_gid):
+        open_to |= stat.S_IWGRP
+    if found.st_mode & open_to:
+        mode = stat.S_IMODE(found.st_mode)
+        raise UnsafeDirectoryError(path, f"is writable by others (mode {mode:04o})")
+
+
+def _is_own_group(gid: int) -> bool:
+    """
+    Return whether a group is this user's private one.
+
+    Where the umask is 002, as on Debian for such users, every directory is writable
+    by its group.
+    """
+    import grp
+    import pwd
+
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
+    except KeyError:
+        return False
+    return (
+        user.pw_gid == gid
+        and group.gr_name == user.pw_name
+        and not set(group.gr_mem) - {user.pw_name}
+    )
+
+
+def _check_present(name: str, folder: int, path: str) -> None:
+    """Refuse a file that is there already and that somebody else put there."""
+    try:
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return  # gone again
+    if stat.S_ISREG(found.st_mode) and found.st_uid != os.geteuid():
+        raise UnsafeDirectoryError(path, f"belongs to user {found.st_uid}")

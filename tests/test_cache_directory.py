@@ -1,0 +1,235 @@
+"""A live cache: only what we verified gets in, and nobody else has a way to help."""
+
+import errno
+import os
+import pickle
+import stat
+
+import pytest
+
+from overwinter import load, save
+from overwinter.cache_directory import CacheDirectory
+from overwinter.errors import StoreError, UnsafeDirectoryError
+from overwinter.kinds import InductorArtifact
+
+NOBODY = 65534
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Return where a cache may be; nothing is there."""
+    return tmp_path / "cache"
+
+
+def put(root, path="a/b", data=b"new", mode=0o644):
+    """Publish one file, and return whether it was."""
+    with CacheDirectory(root) as directory:
+        return directory.publish(directory.stage(data, mode=mode), path)
+
+
+@pytest.fixture
+def owned_by_another(monkeypatch):
+    """Give a function that makes a path somebody else's."""
+
+    def give_away(path):
+        if os.geteuid() == 0:
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+        else:  # who is not root gives nothing away, and becomes another
+            monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+
+    return give_away
+
+
+# --- what is there when all is well -----------------------------------------
+
+
+def test_a_file_gets_its_place_and_nothing_is_left(root):
+    """Folders are made on the way."""
+    assert put(root) is True
+    assert (root / "a" / "b").read_bytes() == b"new"
+    assert sorted(root.rglob("*")) == [root / "a", root / "a" / "b"]
+
+
+def test_what_is_there_stays(root):
+    """A cache that runs has its own reasons."""
+    put(root)
+    assert put(root, data=b"newer") is False
+    assert (root / "a" / "b").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])
+def test_nobody_else_can_write_what_we_make(root, mask):
+    """Also where a container runs with a umask of 0."""
+    before = os.umask(mask)
+    try:
+        put(root / "deep")
+    finally:
+        os.umask(before)
+    for path in (root, *root.rglob("*")):
+        assert not path.stat().st_mode & 0o022
+        assert path.stat().st_mode & 0o700
+
+
+def test_where_links_are_not_supported_a_file_is_renamed(root, monkeypatch):
+    """And what is there stays there as well."""
+
+    def link(*args, **kwargs):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", link)
+    assert put(root) is True
+    assert put(root, data=b"newer") is False
+    assert (root / "a" / "b").read_bytes() == b"new"
+    assert [path.name for path in root.iterdir()] == ["a"]
+
+
+def test_another_error_of_a_link_is_told(root, monkeypatch):
+    """A rename would not mend it."""
+
+    def link(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match="a/b: could not publish it: No space left"):
+        put(root)
+
+
+# --- what is refused --------------------------------------------------------
+
+
+def linked(root, path, owned_by_another):
+    """Put a link to a directory of ours at *path*."""
+    (root.parent / "elsewhere").mkdir()
+    path.symlink_to(root.parent / "elsewhere")
+
+
+def world(root, path, owned_by_another):
+    """Let everybody write into *path*."""
+    path.mkdir()
+    path.chmod(0o777)
+
+
+def group(root, path, owned_by_another):
+    """Let a group that is not ours alone write into *path*."""
+    path.mkdir()
+    path.chmod(0o775)
+    if os.geteuid() == 0:
+        os.chown(path, -1, NOBODY)
+
+
+def foreign(root, path, owned_by_another):
+    """Let *path* belong to somebody else."""
+    path.mkdir()
+    owned_by_another(path)
+
+
+WAYS = {
+    linked: "is a symbolic link",
+    world: r"is writable by others \(mode 0777\)",
+    foreign: r"belongs to user \d+",
+}
+if os.geteuid() == 0:
+    WAYS[group] = r"is writable by others \(mode 0775\)"
+
+
+@pytest.mark.parametrize("below", [False, True], ids=["the cache", "a folder in it"])
+@pytest.mark.parametrize(("way", "words"), WAYS.items(), ids=lambda way: str(way)[:20])
+def test_what_others_can_change_is_not_populated(
+    way, words, below, root, owned_by_another
+):
+    """Whoever can write there runs code in every process that looks."""
+    if below and way is foreign and os.geteuid():
+        way = world  # becoming another, the cache itself would be foreign too
+        words = WAYS[world]
+    if below:
+        root.mkdir()
+    way(root, root / "a" if below else root, owned_by_another)
+    with pytest.raises(UnsafeDirectoryError, match=f"{words}; what is in a cache runs"):
+        put(root)
+    assert not list(root.parent.rglob("b"))
+    assert not list(root.parent.rglob(".overwinter-*"))
+
+
+def test_a_file_that_somebody_planted_is_told(root, owned_by_another):
+    """It would be taken for ours, and run."""
+    put(root)
+    owned_by_another(root / "a" / "b")
+    with pytest.raises(UnsafeDirectoryError, match="belongs to user"):
+        put(root)
+
+
+def test_the_error_ends_with_what_would_change_it(root):
+    """One command, which can be pasted."""
+    odd = root / "a b"
+    odd.mkdir(parents=True)
+    odd.chmod(0o777)
+    with pytest.raises(UnsafeDirectoryError) as caught:
+        put(odd)
+    assert str(caught.value).endswith(f": chmod go-w '{odd}'")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    odd.chmod(0o755)
+    assert put(odd) is True
+
+
+# --- while we work ----------------------------------------------------------
+
+
+def test_a_staging_area_that_is_swapped_gives_nothing(root):
+    """The bytes that were verified are those that are published, by descriptor."""
+    with CacheDirectory(root) as directory:
+        staged = directory.stage(b"verified", mode=0o644)
+        (area,) = root.iterdir()
+        area.rename(root / ".aside")
+        area.mkdir()
+        (area / staged.name).write_bytes(b"evil")
+        directory.publish(staged, "a/b")
+        assert (root / "a" / "b").read_bytes() == b"verified"
+
+
+def test_a_file_that_is_swapped_in_the_area_is_found_out(root):
+    """Only the file that we wrote has its number."""
+    with CacheDirectory(root) as directory:
+        staged = directory.stage(b"verified", mode=0o644)
+        (area,) = root.iterdir()
+        (area / "kept").hardlink_to(area / staged.name)
+        (area / staged.name).unlink()
+        (area / staged.name).write_bytes(b"evil")
+        with pytest.raises(UnsafeDirectoryError, match="was swapped while it was"):
+            directory.publish(staged, "a/b")
+    assert not (root / "a" / "b").exists()
+
+
+def test_a_root_that_is_swapped_is_not_written(root, tmp_path):
+    """We go on in the directory that we looked at."""
+    with CacheDirectory(root) as directory:
+        staged = directory.stage(b"verified", mode=0o644)
+        root.rename(tmp_path / "aside")
+        root.mkdir()
+        directory.publish(staged, "a/b")
+    assert list(root.iterdir()) == []
+    assert (tmp_path / "aside" / "a" / "b").read_bytes() == b"verified"
+
+
+# --- as a load sees it ------------------------------------------------------
+
+
+def test_a_load_tells_and_goes_on_cold(home, root, monkeypatch):
+    """A miss never breaks a job."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(root))
+    save(home / "a.owb", [InductorArtifact("f" + "a" * 51, b"x")])
+    root.mkdir()
+    root.chmod(0o777)
+    info = load(home / "a.owb", environment=dict(cache_directory_environment()))
+    assert info.empty()
+    (note,) = info.failed
+    assert "is writable by others (mode 0777)" in note.reason
+    assert list(root.iterdir()) == []
+    assert stat.S_IMODE(root.stat().st_mode) == 0o777
+
+
+def cache_directory_environment():
+    """Return the environment that the bundle was saved for."""
+    from overwinter.environment import capture
+
+    return capture()
