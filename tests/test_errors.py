@@ -97,6 +97,11 @@ EXAMPLES = {
         ("x.owb", "open it", "No such file or directory"),
         "x.owb|no such file|check the path, or save a bundle there",
     ),
+    errors.UnsafeDirectoryError: (
+        ("/a cache", "is writable by others (mode 0777)"),
+        "/a cache: is writable by others (mode 0777)|runs as you|only a directory of "
+        "your own|chmod go-w '/a cache'",
+    ),
     InvalidSchemaError: (
         ("v1.json", "fields[0].type", "'i32'", "one of i64"),
         "v1.json: fields[0].type|found 'i32'|expected one of i64|mend the schema file",
