@@ -385,10 +385,10 @@ class NotFoundError(StoreError):
 class UnsafeDirectoryError(StoreError):
     """Somebody else could decide what is in a cache, and so what code runs."""
 
-    def __init__(self, path: str, found: str) -> None:
-        super().__init__(path, "use it as a cache", found)
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, "use it as a cache", reason)
         # What pickles is what it was made of.
-        self.args = (path, found)
+        self.args = (path, reason)
 
     def __str__(self) -> str:
         return (
