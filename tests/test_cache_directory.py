@@ -158,6 +158,36 @@ def test_a_file_that_somebody_planted_is_told(root, owned_by_another):
         put(root)
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("../x", "no path in the cache"),
+        ("a/../../x", "no path in the cache"),
+        ("/x", "no path in the cache"),
+        ("a//x", "no path in the cache"),
+        ("a/", "no path in the cache"),
+        ("", "no path in the cache"),
+        (".", "no path in the cache"),
+        ("a\0", "a NUL in its path"),
+        ("a\ud800", "no path has such characters"),
+    ],
+    ids=ascii,
+)
+def test_a_path_that_leads_out_is_refused(path, words, root):
+    """A kind of somebody else's may check its keys badly; this is the last door."""
+    with pytest.raises(StoreError, match=words):
+        put(root, path)
+    assert list(root.iterdir()) == []
+    assert not list(root.parent.rglob("x"))
+
+
+@pytest.mark.parametrize("path", ["a\0b", "a\ud800"], ids=ascii)
+def test_a_cache_at_no_path_is_an_error_of_the_store(path, root):
+    """Whatever a variable of the environment says."""
+    with pytest.raises(StoreError, match="could not open it as a cache: "):
+        put(root / path)
+
+
 def test_the_error_ends_with_what_would_change_it(root):
     """One command, which can be pasted."""
     odd = root / "a b"

@@ -16,8 +16,8 @@ from types import TracebackType
 
 import attrs
 
-from .errors import UnsafeDirectoryError
-from .files import Buffer, PathLike, told, write_all
+from .errors import StoreError, UnsafeDirectoryError
+from .files import Buffer, PathLike, checked, told, write_all
 
 __all__ = ["CacheDirectory", "Staged"]
 
@@ -55,7 +55,7 @@ class CacheDirectory:
     """
 
     def __init__(self, path: PathLike) -> None:
-        self.path = os.path.abspath(path)
+        self.path = os.path.abspath(checked(path, "open it as a cache"))
         _make(self.path)
         with told(self.path, "open it as a cache"):
             self._root = _open(self.path, None, self.path)
@@ -123,11 +123,15 @@ class CacheDirectory:
             Whether it was published; what was there stays as it is.
 
         Raises:
+            StoreError: It is no path in the directory, or cannot be made.
             UnsafeDirectoryError: A folder on the way, or the file that is there,
                 is somebody else's.
         """
-        *folders, name = path.split("/")
-        where = os.path.join(self.path, path)
+        *folders, name = parts = path.split("/")
+        where = f"{self.path}/{path}"
+        checked(where, "publish it")
+        if not {"", ".", ".."}.isdisjoint(parts):
+            raise StoreError(where, "publish it", "that is no path in the cache")
         with self._folder(folders) as folder, told(where, "publish it"):
             if not self._move(staged, name, folder):
                 _check_present(name, folder, where)

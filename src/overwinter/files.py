@@ -22,6 +22,7 @@ __all__ = [
     "FileSource",
     "Source",
     "appending",
+    "checked",
     "create_once",
     "creating",
     "make_directory",
@@ -102,7 +103,7 @@ class FileSource:
         with told(self.name, "open it"):
             # Without O_NONBLOCK, opening a named pipe waits for its writer.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-            self._fd = os.open(_checked(self.name, "open it"), flags)
+            self._fd = os.open(checked(self.name, "open it"), flags)
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
@@ -242,7 +243,7 @@ def replacing(path: PathLike) -> Iterator[IO[bytes]]:
     Raises:
         StoreError: It could not be written, synced or renamed.
     """
-    target = Path(_checked(path, "write it"))
+    target = Path(checked(path, "write it"))
     temporary = _temporary_name(target)
     with told(str(target), "write it"), _removed_on_error(temporary):
         with _open_exclusive(temporary, 0o666) as file:
@@ -263,7 +264,7 @@ def creating(path: PathLike) -> Iterator[IO[bytes]]:
             meantime; it is left as it is.
         StoreError: It could not be written, synced or named.
     """
-    target = Path(_checked(path, "write it"))
+    target = Path(checked(path, "write it"))
     there = FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
     if os.path.lexists(target):
         raise there
@@ -290,7 +291,7 @@ def appending(path: PathLike) -> Iterator[IO[bytes]]:
         NotFoundError: There is no such file.
         StoreError: It could not be locked, written or synced.
     """
-    name = _checked(path, "append to it")
+    name = checked(path, "append to it")
     with told(name, "append to it"), _open_locked(name) as file:
         size = file.seek(0, os.SEEK_END)
         try:
@@ -307,7 +308,7 @@ def create_once(path: PathLike, data: Buffer, *, mode: int = 0o600) -> bool:
 
     Two processes may call this at once: one creates, both find a whole file.
     """
-    target = Path(_checked(path, "create it"))
+    target = Path(checked(path, "create it"))
     make_directory(target.parent, mode=0o700)
     temporary = _temporary_name(target)
     with told(str(target), "create it"), _removed(temporary):
@@ -351,7 +352,7 @@ _NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
 
 def make_directory(path: PathLike, *, mode: int = 0o777) -> None:
     """Make *path* and its parents; one that exists is left as it is."""
-    with told(_checked(path, "make the directory"), "make the directory"):
+    with told(checked(path, "make the directory"), "make the directory"):
         os.makedirs(path, mode=mode, exist_ok=True)
 
 
@@ -469,7 +470,7 @@ def _removed_on_error(path: Path) -> Iterator[None]:
         raise
 
 
-def _checked(path: PathLike, action: str) -> str:
+def checked(path: PathLike, action: str) -> str:
     """Return *path* as text, if a system can take it at all."""
     name = os.fspath(path)
     try:
