@@ -10,6 +10,7 @@ from acme.plans import Plan, records_of, registered
 
 from overwinter import Bundle, CacheArtifactFactory, CacheArtifactManager
 from overwinter.bundle import KindStamp, Records, Segment, append_segment, write_bundle
+from overwinter.bundle.trailer import SegmentEntry, read_trailer, write_trailer
 from overwinter.encode import encode
 from overwinter.errors import (
     DamagedError,
@@ -425,6 +426,20 @@ def test_a_segment_of_somebody_else_is_refused_and_counted(key):
     assert problem.startswith(f"<bytes>, segment 0: {words}")
     with pytest.raises(TrustError, match=words):
         _load(data, strict=True)
+
+
+def test_a_thousand_damaged_segments_are_twenty_problems_and_a_number():
+    """A file of a megabyte may list more than anybody reads in a log."""
+    data = _bundle(_current(Plan("a", b"x")))
+    (good,) = read_trailer(BytesSource(data), Bundle(data).start).segments
+    end = good.offset + good.size
+    bad = [SegmentEntry(end + 200 * n, 200, bytes([n]) * 32) for n in range(100)]
+    data = data[:end] + bytes(20_000) + write_trailer([good, *bad], end + 20_000)
+    loaded = _load(data)
+    assert loaded["acme/plan"] == [Plan("a", b"x")]
+    *damaged, more = loaded.info.problems
+    assert len(damaged) == 20
+    assert more == "<bytes>: 80 more segments are refused; overwinter verify lists them"
 
 
 def test_what_was_made_for_another_machine_is_skipped_with_each_artifact():

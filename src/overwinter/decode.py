@@ -24,6 +24,7 @@ from .errors import (
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
 from .kind import Kind
+from .limits import MAX_FAULTS
 from .migrate import migrate
 from .trust import Policy
 from .workers import Workers
@@ -60,8 +61,13 @@ def decode(
         decoder.problem(
             TailIgnoredError(bundle.name, "end of file", bundle.recovery, "a trailer")
         )
-    for _, error in bundle.refused:
+    for _, error in bundle.refused[:MAX_FAULTS]:
         decoder.problem(error)
+    if (more := len(bundle.refused) - MAX_FAULTS) > 0:
+        info.problems.append(
+            f"{bundle.name}: {more:,} more segments are refused; overwinter verify "
+            "lists them"
+        )
     with Workers() as workers:
         for block, rows in read_rows(decoder.usable(bundle, policy), workers):
             yield decoder.artifacts(block, rows)

@@ -291,6 +291,27 @@ def test_the_command_is_installed(put):
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_terminal_of_few_characters_is_told_the_others(put):
+    """A key may be any text, and a report of it must not end in a traceback."""
+    group = plans(("schlüssel \u4e16", b"x"))
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "overwinter.cli.main",
+            "inspect",
+            "--keys",
+            put(built(group)),
+        ],
+        capture_output=True,
+        encoding="latin-1",
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert r"schlüssel \u4e16" in done.stdout
+
+
 def test_nothing_is_left_open(put, capsys, recwarn):
     """A file that stays open would warn, and warnings are errors here."""
     for command in ("inspect", "verify"):

@@ -5,6 +5,7 @@ Standard output is data, standard error is words. Exit codes: 0 done, 1 failed,
 2 usage, 3 not found, 4 damaged or untrusted, 5 version out of reach, 6 conflict.
 """
 
+import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     from .commands import overwinter
     from .output import print_words
 
+    for stream in (sys.stdout, sys.stderr):
+        # What a bundle holds may be text that the terminal's encoding has not.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         with _warnings_told():
             code = overwinter.main(
