@@ -32,6 +32,7 @@ def home(read_by_both: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("XDG_DATA_HOME", str(path / "data"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(path / "torchinductor"))
     monkeypatch.delenv("OVERWINTER_SIGNING_KEY", raising=False)
+    monkeypatch.delenv("OVERWINTER_TRUSTED_KEYS", raising=False)
     return path
 
 

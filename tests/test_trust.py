@@ -318,8 +318,8 @@ def test_a_foreign_signature_is_refused_with_both_ways_out():
     refusal = Policy([OTHER]).refusal("model.owb, segment 0", (foreign,))
     assert str(refusal) == (
         f"model.owb, segment 0: signed by {public_text(foreign)}, expected a key that "
-        "this machine trusts; if you trust that signer, give this machine the same "
-        "OVERWINTER_SIGNING_KEY, or save the bundle again here"
+        "this machine trusts; if you trust that signer: export OVERWINTER_TRUSTED_KEYS="
+        f"NAME:{public_text(foreign)}; else save the bundle again here"
     )
 
 
@@ -344,6 +344,52 @@ def test_many_signers_are_counted_and_not_listed():
     refusal = Policy([OTHER]).refusal("s", signers)
     assert f"signed by {public_text(min(signers))} and 7 more, expected" in str(refusal)
     assert len(str(refusal)) < 300
+
+
+# --- keys that are named ----------------------------------------------------
+
+CI = SigningKey(SEED).public
+NAMED = f"ci:{public_text(CI)}"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [NAMED, f" {NAMED} ", f"{NAMED},lab:{public_text(OTHER)}", f"{NAMED}\n{NAMED}"],
+    ids=["one", "blanks", "two", "the same again"],
+)
+def test_a_named_key_is_trusted_beside_ones_own(given):
+    """Who only reads needs the public half."""
+    own = own_key()
+    policy = Policy.of_this_machine({**os.environ, "OVERWINTER_TRUSTED_KEYS": given})
+    assert {own.public, CI} <= policy.trusted
+    assert policy.refusal("s", (CI,)) is None
+    assert (OTHER in policy.trusted) is ("lab" in given)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        public_text(CI),
+        f"ci={public_text(CI)}",
+        f":{public_text(CI)}",
+        f"CI:{public_text(CI)}",
+        f"*:{public_text(CI)}",
+        f"ci:{public_text(CI)[:-1]}",
+        f"ci:{public_text(CI)[:-2]}9=",  # other bits where base64 has none
+        f"ci:{public_text(CI + CI)}",
+        "ci:*",
+        f"ci:{public_text(OTHER)}",
+        f"zero:{public_text(bytes(32))}",
+        "ci:\x1b[31m",
+    ],
+    ids=ascii,
+)
+def test_of_keys_that_cannot_be_read_none_counts(bad):
+    """No half policy: a slip must not look as if the rest were meant."""
+    environ = {**os.environ, "OVERWINTER_TRUSTED_KEYS": f"{NAMED} {bad}"}
+    with pytest.raises(TrustError) as caught:
+        Policy.of_this_machine(environ)
+    assert "\x1b" not in str(caught.value)
 
 
 # --- keys by which anybody can sign -----------------------------------------

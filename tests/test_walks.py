@@ -12,6 +12,7 @@ from overwinter.errors import KeyGrammarError, StoreError
 from overwinter.files import appending
 from overwinter.kinds import InductorArtifact, NativeArtifact
 from overwinter.repack import repack
+from overwinter.trust import own_key, public_text
 from overwinter.union import union
 from overwinter.upgrade import upgrade
 
@@ -173,3 +174,29 @@ def test_a_manager_can_be_the_default_for_a_while():
     with mine.as_default():
         assert default_manager() is mine
     assert default_manager() is before
+
+
+def test_a_builder_signs_and_the_fleet_reads(home, tmp_path, monkeypatch):
+    """Two homes and no shared secret; a third machine that was told nothing is cold."""
+    bundle = home / "model.owb"
+    save(bundle, GRAPHS, environment=MACHINE)
+    builder = public_text(own_key().public)
+    caches = {"torchinductor": lambda: str(tmp_path / "cache")}
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "fleet"))
+
+    def loaded():
+        return load(bundle, environment=MACHINE, directories=caches)
+
+    cold = loaded()
+    assert cold.empty()
+    (problem,) = cold.problems
+    command = f"export OVERWINTER_TRUSTED_KEYS=NAME:{builder}; "
+    assert command in problem
+    # The one command, as it was told.
+    told = problem[problem.index("export ") :].split(";")[0].removeprefix("export ")
+    name, _, value = told.partition("=")
+    monkeypatch.setenv(name, value.replace("NAME", "builder"))
+    warm = loaded()
+    assert warm.artifacts == {"inductor": [each.key for each in GRAPHS]}
+    assert not warm.problems
+    assert not (tmp_path / "fleet").exists()

@@ -11,6 +11,7 @@ Layout: ``schema/FORMAT.md``, "Signatures".
 import base64
 import binascii
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -35,7 +36,9 @@ __all__ = [
 STATEMENT_TYPE = "application/vnd.overwinter.segment.v1+msgpack"
 ED25519 = "ed25519"
 KEY_VARIABLE = "OVERWINTER_SIGNING_KEY"
+TRUSTED_VARIABLE = "OVERWINTER_TRUSTED_KEYS"
 
+_NAMED_KEY = re.compile(r"([a-z0-9][a-z0-9._@-]{0,63}):([A-Za-z0-9+/]{43}=)")
 _PREFIX = "overwinter-secret-key-ed25519:"
 
 
@@ -103,14 +106,18 @@ class Policy:
                 )
 
     @classmethod
-    def of_this_machine(cls) -> "Policy":
+    def of_this_machine(cls, environ: Mapping[str, str] = os.environ) -> "Policy":
         """
-        Return the policy without any configuration: our own key alone.
+        Return the policy of this account: its own key, and those that it names.
 
-        A machine that never saved has no key, and trusts nobody yet.
+        A machine that never saved has no key of its own. Others are in
+        ``OVERWINTER_TRUSTED_KEYS``: ``name:base64``, separated by blanks or commas.
+
+        Raises:
+            TrustError: One of them cannot be read: then none of them counts.
         """
-        key = existing_key()
-        return cls([key.public] if key else [])
+        key = existing_key(environ)
+        return cls([*([key.public] if key else []), *_named_keys(environ).values()])
 
     def refusal(self, name: str, signers: tuple[bytes, ...]) -> TrustError | None:
         """
@@ -137,8 +144,8 @@ class Policy:
             f"signed by {found}",
             "a key that this machine trusts"
             + ("" if self.trusted else " (it has none of its own yet)"),
-            f"if you trust that signer, give this machine the same {KEY_VARIABLE}, "
-            f"or save the bundle again here",
+            f"if you trust that signer: export {TRUSTED_VARIABLE}="
+            f"NAME:{public_text(min(signers))}; else save the bundle again here",
         )
 
 
@@ -192,6 +199,25 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
             f"mend {KEY_VARIABLE}, or unset it and this machine's own key is used",
         ) from None
     return _read_key(text, os.fspath(path))
+
+
+def _named_keys(environ: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the keys that this account trusts beside its own, by their names."""
+    named: dict[str, bytes] = {}
+    for entry in environ.get(TRUSTED_VARIABLE, "").replace(",", " ").split():
+        match = _NAMED_KEY.fullmatch(entry)
+        key = base64.b64decode(match[2]) if match else b""
+        if match is None or public_text(key) != match[2]:
+            found, remedy = f"{entry!a:.120}", "mend it: none of them counts until then"
+        elif match[1] in named and named[match[1]] != key:
+            found, remedy = f"{match[1]!r} twice", "give each key a name of its own"
+        else:
+            named[match[1]] = key
+            continue
+        raise TrustError(
+            TRUSTED_VARIABLE, found, "name:base64 of the 32 bytes of a key", remedy
+        )
+    return named
 
 
 def _key_of_this_account(path: Path) -> SigningKey | None:
