@@ -25,7 +25,6 @@ from overwinter.errors import (
     StoreError,
     TrustError,
 )
-from overwinter.files import BytesSource
 from overwinter.kind import Kind
 from overwinter.kinds import (
     AOTAutogradArtifact,
@@ -36,6 +35,7 @@ from overwinter.kinds import (
     PrecompileArtifact,
 )
 from overwinter.migration import Steps, migration, replace
+from overwinter.sources import BytesSource
 from overwinter.trust import SigningKey, own_key
 
 GRAPH = "f" + "a" * 51
@@ -212,7 +212,7 @@ UNUSABLE = pytest.mark.parametrize(
         (_missing, NotFoundError, "no such file; check the path"),
         (_not_a_bundle, NotABundleError, "but a bundle starts with"),
         (_a_directory, StoreError, "it is not a regular file"),
-        (_foreign, TrustError, "export OVERWINTER_TRUSTED_KEYS=NAME:"),
+        (_foreign, TrustError, 'export OVERWINTER_TRUSTED_KEYS="'),
         (_not_signed, TrustError, "ask for a signed bundle, or save it again here"),
     ],
     ids=["missing", "not a bundle", "directory", "foreign", "unsigned"],

@@ -318,8 +318,10 @@ def test_a_foreign_signature_is_refused_with_both_ways_out():
     refusal = Policy([OTHER]).refusal("model.owb, segment 0", (foreign,))
     assert str(refusal) == (
         f"model.owb, segment 0: signed by {public_text(foreign)}, expected a key that "
-        "this machine trusts; if you trust that signer: export OVERWINTER_TRUSTED_KEYS="
-        f"NAME:{public_text(foreign)}; else save the bundle again here"
+        "this machine trusts; if you trust that signer: export "
+        'OVERWINTER_TRUSTED_KEYS="'
+        f'$OVERWINTER_TRUSTED_KEYS key-{foreign[:4].hex()}:{public_text(foreign)}"; '
+        "else save the bundle again here"
     )
 
 
@@ -390,6 +392,16 @@ def test_of_keys_that_cannot_be_read_none_counts(bad):
     with pytest.raises(TrustError) as caught:
         Policy.of_this_machine(environ)
     assert "\x1b" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [TEXT, f"ci:{TEXT}", TEXT[:-4]])
+def test_a_secret_among_the_trusted_keys_is_refused_and_not_shown(given):
+    """It has the form of a named key: its seed would be trusted as a public one."""
+    environ = {**os.environ, "OVERWINTER_TRUSTED_KEYS": f"{NAMED} {given}"}
+    with pytest.raises(TrustError, match="a secret signing key") as it:
+        Policy.of_this_machine(environ)
+    assert "AAEC" not in f"{it.value} {it.value.args}"
+    assert "overwinter inspect shows" in str(it.value)
 
 
 # --- keys by which anybody can sign -----------------------------------------

@@ -2,6 +2,8 @@
 
 import fcntl
 import logging
+import os
+import subprocess
 
 import pytest
 
@@ -12,7 +14,7 @@ from overwinter.errors import KeyGrammarError, StoreError
 from overwinter.files import appending
 from overwinter.kinds import InductorArtifact, NativeArtifact
 from overwinter.repack import repack
-from overwinter.trust import own_key, public_text
+from overwinter.trust import SigningKey, own_key, public_text
 from overwinter.union import union
 from overwinter.upgrade import upgrade
 
@@ -24,6 +26,9 @@ MACHINE: dict[str, str | list[str]] = {
     "cpu_flags": ["avx2"],
     "os": "linux",
 }
+
+
+OTHER = f"other:{public_text(SigningKey(bytes(32)).public)}"
 
 
 @pytest.fixture
@@ -190,12 +195,18 @@ def test_a_builder_signs_and_the_fleet_reads(home, tmp_path, monkeypatch):
     cold = loaded()
     assert cold.empty()
     (problem,) = cold.problems
-    command = f"export OVERWINTER_TRUSTED_KEYS=NAME:{builder}; "
-    assert command in problem
-    # The one command, as it was told.
-    told = problem[problem.index("export ") :].split(";")[0].removeprefix("export ")
-    name, _, value = told.partition("=")
-    monkeypatch.setenv(name, value.replace("NAME", "builder"))
+    command = problem[problem.index("export ") : problem.rindex("; else ")]
+    assert builder in command
+    # As a shell runs it, pasted as it is, beside what was named before.
+    shown = subprocess.run(
+        ["sh", "-c", f'{command}; printf %s "$OVERWINTER_TRUSTED_KEYS"'],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OVERWINTER_TRUSTED_KEYS": OTHER},
+    )
+    assert shown.stdout.startswith(f"{OTHER} ")
+    monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", shown.stdout)
     warm = loaded()
     assert warm.artifacts == {"inductor": [each.key for each in GRAPHS]}
     assert not warm.problems

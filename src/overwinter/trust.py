@@ -3,7 +3,7 @@ Trust: who signed a segment, and whether this machine lets its artifacts run.
 
 Populating a compile cache runs what is in it, so every segment is signed when it
 is written, and populating asks whether this machine trusts the signer. A key
-pair is made on first use; a machine trusts its own key.
+pair is made on first use; a machine trusts its own key, and those that it names.
 
 Layout: ``schema/FORMAT.md``, "Signatures".
 """
@@ -20,7 +20,8 @@ import attrs
 
 # cryptography is imported where it is used: 25 ms that inspecting does not need.
 from .errors import NotFoundError, StoreError, TrustError
-from .files import FileSource, create_once, read_small
+from .files import create_once
+from .sources import FileSource, read_small
 
 __all__ = [
     "STATEMENT_TYPE",
@@ -144,8 +145,8 @@ class Policy:
             f"signed by {found}",
             "a key that this machine trusts"
             + ("" if self.trusted else " (it has none of its own yet)"),
-            f"if you trust that signer: export {TRUSTED_VARIABLE}="
-            f"NAME:{public_text(min(signers))}; else save the bundle again here",
+            f"if you trust that signer: {_command(min(signers))}; else save the "
+            "bundle again here",
         )
 
 
@@ -157,7 +158,7 @@ def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
     the file ``overwinter/signing.key`` in the XDG data directory, mode 0600.
 
     Raises:
-        TrustError: What was found there, or given, is no key.
+        TrustError: What was found there, or given, is no key, or not ours alone.
         StoreError: This machine's key can neither be read nor made.
     """
     key = existing_key(environ)
@@ -177,7 +178,7 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
     Return this machine's key pair if it has one; none is made.
 
     Raises:
-        TrustError: What was found there, or given, is no key.
+        TrustError: What was found there, or given, is no key, or not ours alone.
         StoreError: This machine's key cannot be read.
     """
     given = environ.get(KEY_VARIABLE, "").strip()
@@ -201,13 +202,22 @@ def existing_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
     return _read_key(text, os.fspath(path))
 
 
+def _command(key: bytes) -> str:
+    """Return the command that trusts *key* beside those that are named already."""
+    named = f"key-{key[:4].hex()}:{public_text(key)}"
+    return f'export {TRUSTED_VARIABLE}="${TRUSTED_VARIABLE} {named}"'
+
+
 def _named_keys(environ: Mapping[str, str]) -> dict[str, bytes]:
     """Return the keys that this account trusts beside its own, by their names."""
     named: dict[str, bytes] = {}
     for entry in environ.get(TRUSTED_VARIABLE, "").replace(",", " ").split():
         match = _NAMED_KEY.fullmatch(entry)
         key = base64.b64decode(match[2]) if match else b""
-        if match is None or public_text(key) != match[2]:
+        if _PREFIX in entry:  # looks like a named key, and must not be shown
+            found = "a secret signing key"
+            remedy = "name the public one, which overwinter inspect shows"
+        elif match is None or public_text(key) != match[2]:
             found, remedy = f"{entry!a:.120}", "mend it: none of them counts until then"
         elif match[1] in named and named[match[1]] != key:
             found, remedy = f"{match[1]!r} twice", "give each key a name of its own"
