@@ -209,7 +209,7 @@ def test_what_w6_measures_is_done(case, tmp_path):
 
 
 def test_every_case_of_w6_has_a_goal():
-    """But one: its figure counts a payload that the caller holds."""
+    """But that whose figure counts what the caller holds, which no goal does."""
     assert {goal.ours for goal in w6.GOALS} == set(w6.CASES) - {w6.PAYLOADS}
 
 

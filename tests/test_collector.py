@@ -68,7 +68,7 @@ def test_what_somebody_froze_stays_frozen(collector):
 
 
 def test_what_is_frozen_is_counted_once(collector, monkeypatch):
-    """Counting visits all of it: 5 s in a load of a hundred blocks."""
+    """Counting visits all of it: 0.3 s in a hundred blocks beside 600,000 objects."""
     counted = []
     count = gc.get_freeze_count
     monkeypatch.setattr(gc, "get_freeze_count", lambda: counted.append(1) or count())
