@@ -7,8 +7,9 @@ import second_reader
 from canonical import artifact_digest
 
 from overwinter.bundle import Bundle, verify
+from overwinter.bundle.content import Rows
 from overwinter.bundle.identity import record_digest
-from overwinter.bundle.record_block import RecordBlock, Rows
+from overwinter.bundle.record_block import RecordBlock
 from overwinter.errors import FormatError, OverwinterError
 
 __all__ = ["Answer", "difference", "first_answer", "second_answer"]

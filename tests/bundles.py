@@ -13,8 +13,8 @@ from overwinter.bundle.prefix import PREFIX
 from overwinter.bundle.segment import FOOT
 from overwinter.environment import Environment
 from overwinter.errors import FormatError
-from overwinter.files import BytesSource
 from overwinter.schema import read_schema
+from overwinter.sources import BytesSource
 from overwinter.trust import SigningKey
 
 KEY = SigningKey(bytes(range(32)))

@@ -37,7 +37,7 @@ from forging import (
 
 from overwinter.bundle import Bundle, Segment, blocks, trailer, unpacking, verify
 from overwinter.bundle.blocks import zstd
-from overwinter.bundle.record_block import Rows
+from overwinter.bundle.content import Rows
 from overwinter.bundle.streaming import read_rows
 from overwinter.bundle.trailer import END, SegmentEntry, read_trailer, write_trailer
 from overwinter.bundle.verifying import QUARANTINED, REFUSED, TAIL_IGNORED
@@ -48,8 +48,8 @@ from overwinter.errors import (
     SegmentDamagedError,
     TooLargeError,
 )
-from overwinter.files import BytesSource
 from overwinter.limits import MAX_SEGMENTS
+from overwinter.sources import BytesSource
 from overwinter.workers import Workers
 
 HUGE = 2**63 - 1
@@ -896,19 +896,19 @@ def test_a_file_that_shrinks_while_it_is_read_is_refused():
 
 def test_a_payload_is_decompressed_once_for_all_its_rows(monkeypatch):
     """Rows that ask for two blocks in turn would else read each for every row."""
-    from overwinter.bundle import segment_reader
+    from overwinter.bundle.blocks import StoredBlock
 
     rows = [f"{number:03d}" for number in range(200)]
     contents = [b"a" * 3_000_000, b"b" * 3_000_000]
     data = built(plans(*((key, contents[n % 2]) for n, key in enumerate(rows))))
     calls = []
-    read_block = segment_reader.read_block
+    read = StoredBlock.read
 
-    def counting(*args, **options):
-        calls.append(args)
-        return read_block(*args, **options)
+    def counting(block):
+        calls.append(block)
+        return read(block)
 
-    monkeypatch.setattr(segment_reader, "read_block", counting)
+    monkeypatch.setattr(StoredBlock, "read", counting)
     found = [
         block.read().columns["content"] for block in Bundle(data).segments[0].blocks
     ]

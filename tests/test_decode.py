@@ -21,11 +21,11 @@ from overwinter.errors import (
     TrustError,
     WrongShapeError,
 )
-from overwinter.files import BytesSource
 from overwinter.info import OUTCOMES
 from overwinter.kind import Kind
 from overwinter.kinds import InductorArtifact, NativeArtifact
 from overwinter.schema import read_schema
+from overwinter.sources import BytesSource
 from overwinter.trust import Policy, SigningKey
 
 OWN = SigningKey(bytes(32))

@@ -28,7 +28,7 @@ from overwinter.bundle import Records
 from overwinter.bundle.identity import record_digest
 from overwinter.diff import DIFFERS, ONLY_A, ONLY_B, UNKNOWN, diff
 from overwinter.errors import NotABundleError, NotFoundError
-from overwinter.files import BytesSource
+from overwinter.sources import BytesSource
 from overwinter.trust import SigningKey
 from overwinter.union import union
 

@@ -98,9 +98,9 @@ EXAMPLES = {
         "x.owb|no such file|check the path, or save a bundle there",
     ),
     errors.UnsafeDirectoryError: (
-        ("/a cache", "is writable by others (mode 0777)"),
-        "/a cache: is writable by others (mode 0777)|runs as you|only a directory of "
-        "your own|chmod go-w '/a cache'",
+        ("/a cache", "is writable by others (mode 0777)", "chmod go-w '/a cache'"),
+        "/a cache: is writable by others (mode 0777)|expected to be yours|"
+        "runs as you|chmod go-w '/a cache'",
     ),
     InvalidSchemaError: (
         ("v1.json", "fields[0].type", "'i32'", "one of i64"),

@@ -16,8 +16,8 @@ from bundles import built, delivered, environ_of_child, plans
 from overwinter import Bundle, save
 from overwinter.bundle import verify
 from overwinter.errors import OverwinterError, StoreError
-from overwinter.files import BytesSource
 from overwinter.kinds import InductorArtifact
+from overwinter.sources import BytesSource
 from overwinter.union import union
 
 # Large payloads and small, twice the writes that are gathered.

@@ -15,7 +15,13 @@ import pytest
 
 from overwinter import files
 from overwinter.errors import NotFoundError, StoreError
-from overwinter.files import BytesSource, FileSource
+from overwinter.sources import (
+    BytesSource,
+    FileSource,
+    read_small,
+    read_text,
+    source_of,
+)
 
 NEW = b"new" * 1_000
 
@@ -138,7 +144,7 @@ def test_a_named_pipe_is_no_file(folder):
     code = """
         import sys
         from overwinter.errors import StoreError
-        from overwinter.files import FileSource
+        from overwinter.sources import FileSource
         try:
             FileSource(sys.argv[1])
         except StoreError as error:
@@ -158,9 +164,9 @@ def test_a_file_that_may_not_be_read_is_named(folder):
 def test_a_small_file_is_read_whole_up_to_a_limit(folder):
     """A file that should be small is not read into memory because it is there."""
     (folder / "file").write_bytes(b"12345")
-    assert files.read_small(folder / "file", limit=5) == b"12345"
+    assert read_small(folder / "file", limit=5) == b"12345"
     with pytest.raises(StoreError, match="could not read it: it has 5 bytes, over 4"):
-        files.read_small(folder / "file", limit=4)
+        read_small(folder / "file", limit=4)
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="no /proc here")
@@ -168,9 +174,9 @@ def test_every_file_is_closed_again(folder):
     """Whatever came of it: a job that runs for weeks has a limit of open files."""
     (folder / "file").write_bytes(b"12345")
     before = os.listdir("/proc/self/fd")
-    files.read_small(folder / "file", limit=5)
+    read_small(folder / "file", limit=5)
     with pytest.raises(StoreError, match="over 4"):
-        files.read_small(folder / "file", limit=4)
+        read_small(folder / "file", limit=4)
     with pytest.raises(StoreError, match="it is not a regular file"):
         FileSource(folder)
     FileSource(folder / "file").close()
@@ -185,26 +191,26 @@ def test_whatever_holds_bytes_is_a_source(folder):
     """A path, bytes in any form, or something that reads ranges already."""
     (folder / "file").write_bytes(b"12345")
     for target in (folder / "file", str(folder / "file")):
-        source = files.source_of(target)
+        source = source_of(target)
         assert isinstance(source, FileSource)
         assert source.read(1, 2) == b"23"
         source.close()
     for data in (b"12345", bytearray(b"12345"), memoryview(b"12345")):
-        source = files.source_of(data)
+        source = source_of(data)
         assert isinstance(source, BytesSource)
         assert source.read(1, 2) == b"23"
-    assert files.source_of(source) is source
+    assert source_of(source) is source
 
 
 def test_text_of_the_system_is_read_though_it_claims_no_size(folder):
     """Files of /proc have a size of 0 until they are read."""
     if sys.platform == "linux":
         assert os.stat("/proc/self/status").st_size == 0
-        assert files.read_text("/proc/self/status").startswith("Name:")
+        assert read_text("/proc/self/status").startswith("Name:")
     (folder / "text").write_bytes(b"caf\xe9\n")
-    assert files.read_text(folder / "text") == "caf\ufffd\n"
+    assert read_text(folder / "text") == "caf\ufffd\n"
     with pytest.raises(NotFoundError, match=r"/missing: no such file"):
-        files.read_text(folder / "missing")
+        read_text(folder / "missing")
 
 
 # --- replacing and creating -------------------------------------------------
@@ -300,7 +306,10 @@ def test_a_file_is_synced_before_it_gets_its_name(folder, monkeypatch):
         monkeypatch.setattr(
             os,
             name,
-            lambda *args, name=name, real=real: [calls.append(name), real(*args)][1],
+            lambda *args, name=name, real=real, **options: [
+                calls.append(name),
+                real(*args, **options),
+            ][1],
         )
     with files.replacing(folder / "a") as file:
         file.write(b"new")
@@ -475,7 +484,7 @@ def test_publishing_never_clobbers(folder, there):
 def test_publishing_works_where_there_are_no_hard_links(folder, monkeypatch, number):
     """Some file systems know none: a rename, after a look."""
 
-    def link(*paths: object) -> None:
+    def link(*paths: object, **options: object) -> None:
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(os, "link", link)
@@ -490,7 +499,7 @@ def test_publishing_works_where_there_are_no_hard_links(folder, monkeypatch, num
 def test_publishing_does_not_rename_over_a_failing_disk(folder, monkeypatch):
     """Only where links are unknown is a rename tried, which could clobber."""
 
-    def link(*paths: object) -> None:
+    def link(*paths: object, **options: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(os, "link", link)

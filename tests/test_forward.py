@@ -28,10 +28,10 @@ from overwinter import Bundle, CacheArtifactManager
 from overwinter.artifact import CacheArtifact
 from overwinter.bundle import KindStamp, Records, append_segment, verify, write_bundle
 from overwinter.factory import CacheArtifactFactory
-from overwinter.files import BytesSource
 from overwinter.info import OUTCOMES
 from overwinter.save import save
 from overwinter.schema import oldest_reader, read_schema
+from overwinter.sources import BytesSource
 from overwinter.trust import Policy
 
 RELEASE = "0.1.0"

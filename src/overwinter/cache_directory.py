@@ -10,14 +10,15 @@ that no other process can put another file, or another directory, in between.
 import contextlib
 import errno
 import os
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 
 import attrs
 
+from .closing import Closing
 from .errors import StoreError, UnsafeDirectoryError
-from .files import Buffer, PathLike, checked, told, write_all
+from .files import Buffer, PathLike, checked, give_place, told, write_all
 
 __all__ = ["CacheDirectory", "Staged"]
 
@@ -26,8 +27,6 @@ _AREA = ".overwinter-"
 _MODE = 0o755
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS)
-_FOLLOWS = os.link in os.supports_follow_symlinks
 
 
 @attrs.frozen
@@ -39,7 +38,7 @@ class Staged:
     inode: int
 
 
-class CacheDirectory:
+class CacheDirectory(Closing):
     """
     The directory of one cache; a context manager.
 
@@ -68,17 +67,6 @@ class CacheDirectory:
         except BaseException:
             os.close(self._root)
             raise
-
-    def __enter__(self) -> "CacheDirectory":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what was not published, and let go of the directory."""
@@ -133,36 +121,17 @@ class CacheDirectory:
         if not {"", ".", ".."}.isdisjoint(parts):
             raise StoreError(where, "publish it", "that is no path in the cache")
         with self._folder(folders) as folder, told(where, "publish it"):
-            if not self._move(staged, name, folder):
+            if not give_place(staged.name, name, area=self._area, folder=folder):
                 _check_present(name, folder, where)
                 return False
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if (found.st_dev, found.st_ino) != (staged.device, staged.inode):
                 os.unlink(name, dir_fd=folder)
-                raise UnsafeDirectoryError(where, "was swapped while it was published")
-        return True
-
-    def _move(self, staged: Staged, name: str, folder: int) -> bool:
-        try:
-            os.link(
-                staged.name,
-                name,
-                src_dir_fd=self._area,
-                dst_dir_fd=folder,
-                follow_symlinks=not _FOLLOWS,
-            )
-        except FileExistsError:
-            return False
-        except OSError as error:
-            # File systems without hard links: a rename, and a look before it.
-            if error.errno not in _NO_LINKS:
-                raise
-            with contextlib.suppress(FileNotFoundError):
-                os.stat(name, dir_fd=folder, follow_symlinks=False)
-                return False
-            os.rename(staged.name, name, src_dir_fd=self._area, dst_dir_fd=folder)
-            return True
-        os.unlink(staged.name, dir_fd=self._area)
+                raise UnsafeDirectoryError(
+                    where,
+                    "was swapped while it was published",
+                    "look who else writes there, and load again",
+                )
         return True
 
     @contextlib.contextmanager
@@ -200,7 +169,9 @@ def _open(name: str, folder: int | None, path: str) -> int:
         if error.errno in (errno.ELOOP, errno.ENOTDIR) and stat.S_ISLNK(
             os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode
         ):
-            raise UnsafeDirectoryError(path, "is a symbolic link") from error
+            raise UnsafeDirectoryError(
+                path, "is a symbolic link", "name the directory that it points to"
+            ) from error
         raise
     try:
         _check(os.fstat(descriptor), path)
@@ -212,13 +183,21 @@ def _open(name: str, folder: int | None, path: str) -> int:
 
 def _check(found: os.stat_result, path: str) -> None:
     if found.st_uid != os.geteuid():
-        raise UnsafeDirectoryError(path, f"belongs to user {found.st_uid}")
+        raise UnsafeDirectoryError(
+            path,
+            f"belongs to user {found.st_uid}",
+            "name a directory that is not there yet, and it is made as your own",
+        )
     open_to = stat.S_IWOTH
     if not _is_own_group(found.st_gid):
         open_to |= stat.S_IWGRP
     if found.st_mode & open_to:
         mode = stat.S_IMODE(found.st_mode)
-        raise UnsafeDirectoryError(path, f"is writable by others (mode {mode:04o})")
+        raise UnsafeDirectoryError(
+            path,
+            f"is writable by others (mode {mode:04o})",
+            f"if nobody put anything into it: chmod go-w {shlex.quote(path)}",
+        )
 
 
 def _is_own_group(gid: int) -> bool:
@@ -249,4 +228,8 @@ def _check_present(name: str, folder: int, path: str) -> None:
     except FileNotFoundError:
         return  # gone again
     if stat.S_ISREG(found.st_mode) and found.st_uid != os.geteuid():
-        raise UnsafeDirectoryError(path, f"belongs to user {found.st_uid}")
+        raise UnsafeDirectoryError(
+            path,
+            f"is there already and belongs to user {found.st_uid}",
+            f"if you did not put it there: rm -f {shlex.quote(path)}",
+        )

@@ -19,8 +19,9 @@ from .bundle.identity import record_digest
 from .codec import pack
 from .environment import Environment
 from .errors import FormatError, VersionError
-from .files import Buffer, PathLike, Source
+from .files import Buffer, PathLike
 from .progress import Counter, Progress
+from .sources import Source
 
 __all__ = [
     "DIFFERS",

@@ -20,7 +20,7 @@ from functools import cache
 import attrs
 
 from .errors import StoreError
-from .files import read_text
+from .sources import read_text
 
 __all__ = [
     "CONTAINED",

@@ -5,8 +5,6 @@ Each error keeps its evidence as attributes, pickles, and writes its sentence
 once: what was found, what was expected, where, and the next step.
 """
 
-import shlex
-
 __all__ = [
     "BlockDamagedError",
     "BrokenRulesError",
@@ -385,23 +383,17 @@ class NotFoundError(StoreError):
 class UnsafeDirectoryError(StoreError):
     """Somebody else could decide what is in a cache, and so what code runs."""
 
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: str, remedy: str) -> None:
         super().__init__(path, "use it as a cache", reason)
         # What pickles is what it was made of.
-        self.args = (path, reason)
+        self.args = (path, reason, remedy)
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return (
-            f"{self.path}: {self.reason}; what is in a cache runs as you, so only a "
-            f"directory of your own, that only you can write, is populated: "
-            f"{self._remedy}"
+            f"{self.path}: {self.reason}, expected to be yours, for you alone to "
+            f"write, as what is in a cache runs as you; {self.remedy}"
         )
-
-    @property
-    def _remedy(self) -> str:
-        if "writable" in self.reason:
-            return f"chmod go-w {shlex.quote(self.path)}"
-        return "name another directory, and let nobody but you make it"
 
 
 def _short(text: str, limit: int = 80) -> str:

@@ -132,8 +132,8 @@ class Kind:
         """
         grammar = self.cls.key_grammar
         # Who overrides `check_key` may ask more than the grammar does.
-        is_all = getattr(self.cls.check_key, "__func__", None) is _CHECK_KEY
-        if is_all and grammar is not None and grammar.fits_all(keys):
+        is_inherited = getattr(self.cls.check_key, "__func__", None) is _CHECK_KEY
+        if is_inherited and grammar is not None and grammar.fits_all(keys):
             return
         for key in keys:
             self.cls.check_key(key)

@@ -9,12 +9,12 @@ already stays.
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
-from types import TracebackType
 
 import attrs
 
 from .artifact import CacheArtifact, CacheEntry
 from .cache_directory import CacheDirectory, Staged
+from .closing import Closing
 from .errors import OverwinterError, StoreError
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
@@ -35,7 +35,7 @@ class _Staged:
     rank: tuple[object, ...]
 
 
-class Staging:
+class Staging(Closing):
     """
     Artifacts on their way into the caches; a context manager.
 
@@ -58,15 +58,8 @@ class Staging:
         self._caches: dict[str, CacheDirectory] = {}
         self._staged: dict[tuple[CacheDirectory, str], _Staged] = {}
 
-    def __enter__(self) -> "Staging":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Remove what was staged and not published."""
         for directory in self._caches.values():
             directory.close()
 

@@ -13,8 +13,9 @@ from .bundle.writer import DEFAULT_LEVEL, Records
 from .encode import Target, encode
 from .environment import Environment, capture
 from .factory import CacheArtifactFactory
-from .files import FileSource, PathLike
+from .files import PathLike
 from .info import CacheInfo, Note
+from .sources import FileSource
 from .trust import SigningKey, own_key
 from .version import WRITER
 

@@ -17,9 +17,10 @@ from . import files
 from .bundle import Bundle
 from .bundle.union import Listed, write_union
 from .errors import ChangedError, ConflictError, FormatError, StoreError
-from .files import Buffer, FileSource, PathLike, Source, source_of
+from .files import Buffer, PathLike
 from .limits import MAX_SEGMENTS
 from .progress import Progress
+from .sources import FileSource, Source, source_of
 from .version import WRITER
 
 __all__ = ["UnionPart", "UnionReport", "union"]

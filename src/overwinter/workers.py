@@ -8,8 +8,9 @@ caller does the work itself.
 
 import os
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from .closing import Closing
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -35,7 +36,7 @@ class Job(Protocol[T_co]):
         ...
 
 
-class Workers:
+class Workers(Closing):
     """
     A few threads for as long as one operation lasts, started when first needed.
 
@@ -81,17 +82,6 @@ class Workers:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
-
-    def __enter__(self) -> "Workers":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Done(Generic[T]):

@@ -20,7 +20,7 @@ from bundles import (
 
 from overwinter.bundle import Bundle, append_segment, verify
 from overwinter.errors import DamagedError, NoTrailerError, TooNewError
-from overwinter.files import BytesSource
+from overwinter.sources import BytesSource
 from overwinter.trust import SigningKey
 
 OTHER_KEY = SigningKey(bytes(32))
@@ -148,7 +148,7 @@ def test_a_later_segment_stays_when_one_is_appended():
 APPENDER = """
 import sys
 from bundles import KEY, plans
-from overwinter import files
+from overwinter import files, sources
 from overwinter.bundle import append_segment
 
 path, name = sys.argv[1:]
@@ -156,7 +156,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 for number in range(20):
     with files.appending(path) as file:
-        source = files.FileSource(path)
+        source = sources.FileSource(path)
         records = plans((f"{name}-{number:02d}", name.encode() * number))
         append_segment(file, source, [records], key=KEY)
         source.close()

@@ -19,7 +19,7 @@ from bundles import (
 
 from overwinter.bundle import Bundle, RecordBlock, Segment, verify, writer
 from overwinter.errors import BlockDamagedError, FormatError, StoreError
-from overwinter.files import BytesSource
+from overwinter.sources import BytesSource
 
 MIB = 2**20
 

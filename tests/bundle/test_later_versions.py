@@ -13,7 +13,7 @@ from overwinter.errors import (
     TooNewError,
     UnknownFeatureError,
 )
-from overwinter.files import BytesSource
+from overwinter.sources import BytesSource
 
 
 def with_foot_version(segment, version):

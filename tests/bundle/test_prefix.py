@@ -7,7 +7,7 @@ from bundles import sample
 
 from overwinter.bundle.prefix import Header, read_prefix, write_prefix
 from overwinter.errors import DamagedError, NotABundleError
-from overwinter.files import BytesSource
+from overwinter.sources import BytesSource
 
 
 def test_a_header_comes_back():

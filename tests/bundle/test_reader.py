@@ -7,7 +7,7 @@ from bundles import ENVIRONMENT, KEY, PLAN, appended, built, delivered, plans, s
 
 from overwinter.bundle import Bundle, verify
 from overwinter.errors import NotABundleError, NotFoundError, StoreError
-from overwinter.files import BytesSource, FileSource
+from overwinter.sources import BytesSource, FileSource
 
 
 class Counting(BytesSource):

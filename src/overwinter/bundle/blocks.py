@@ -9,6 +9,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, chain
 from typing import Any
 
@@ -16,8 +17,8 @@ import attrs
 
 from ..codec import Columns, are_like, pack, unpack
 from ..errors import BlockDamagedError, TooLargeError
-from ..files import Source
 from ..limits import MAX_BLOCK_ROWS, MAX_WINDOW_LOG
+from ..sources import Source
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -32,11 +33,10 @@ __all__ = [
     "PayloadTable",
     "Placement",
     "Sealed",
+    "StoredBlock",
     "check_block",
     "compress",
     "digest_of",
-    "prove_block",
-    "read_block",
     "read_record_block",
     "seal",
     "write_record_block",
@@ -120,19 +120,10 @@ def compress(data: Buffer, level: int) -> tuple[Buffer, int]:
     return data, STORED
 
 
-def read_block(
-    source: Source,
-    base: int,
-    bound: int,
-    placement: Placement,
-    size: int,
-    digest: bytes,
-    part: str,
-    *,
-    limit: int,
-) -> bytes:
+@attrs.frozen
+class StoredBlock:
     """
-    Return the verified bytes of one block, in private memory.
+    One block in a bundle, and what was signed of it.
 
     Args:
         source: The bundle.
@@ -143,76 +134,79 @@ def read_block(
         digest: SHA-256 of those bytes.
         part: Name of the block, for the error.
         limit: Largest block accepted, in bytes, uncompressed.
-
-    Raises:
-        TooLargeError: The block is larger than *limit*.
-        BlockDamagedError: Its bytes are not those that were signed.
     """
-    _check_placement(source, bound, placement, size, part, limit)
-    data = source.read(base + placement.offset, placement.stored_size)
-    if placement.codec == ZSTD:
-        data = _decompress(data, size, source.name, part)
-    check_block(data, size, digest, source.name, part)
-    return data
 
+    source: Source
+    base: int
+    bound: int
+    placement: Placement
+    size: int
+    digest: bytes
+    part: str
+    limit: int
 
-def prove_block(
-    source: Source,
-    base: int,
-    bound: int,
-    placement: Placement,
-    size: int,
-    digest: bytes,
-    part: str,
-    *,
-    limit: int,
-) -> None:
-    """
-    Hold one block against what was signed, as `read_block` does, and keep nothing.
+    def read(self) -> bytes:
+        """
+        Return the verified bytes of the block, in private memory.
 
-    However large the block is, 2 MiB are in memory, and the window of its frame.
+        Raises:
+            TooLargeError: The block is larger than ``limit``.
+            BlockDamagedError: Its bytes are not those that were signed.
+        """
+        self._check_placement()
+        begin, stored = self.base + self.placement.offset, self.placement.stored_size
+        data = self.source.read(begin, stored)
+        if self.placement.codec == ZSTD:
+            data = _decompress(data, self.size, self.source.name, self.part)
+        check_block(data, self.size, self.digest, self.source.name, self.part)
+        return data
 
-    Raises:
-        TooLargeError: The block is larger than *limit*.
-        BlockDamagedError: Its bytes are not those that were signed.
-    """
-    _check_placement(source, bound, placement, size, part, limit)
-    begin = base + placement.offset
-    pieces: Iterator[bytes] = (
-        source.read(at, min(_CHUNK, begin + placement.stored_size - at))
-        for at in range(begin, begin + placement.stored_size, _CHUNK)
-    )
-    if placement.codec == ZSTD:
-        pieces = _decompressed(pieces, size, source.name, part)
-    found, n_bytes = hashlib.sha256(), 0
-    for piece in pieces:
-        found.update(piece)
-        n_bytes += len(piece)
-    _check_digest(n_bytes, found.digest(), size, digest, source.name, part)
+    def prove(self) -> None:
+        """
+        Hold the block against what was signed, as `read` does, and keep nothing.
 
+        However large it is, 2 MiB are in memory, and the window of its frame.
 
-def _check_placement(
-    source: Source, bound: int, placement: Placement, size: int, part: str, limit: int
-) -> None:
-    if size > limit:
-        raise TooLargeError(source.name, part, size, limit)
-    stored = placement.stored_size
-    if placement.offset + stored > bound:
-        raise BlockDamagedError(
-            source.name,
-            part,
-            f"an end at {placement.offset + stored:,}",
-            f"≤ {bound:,}",
+        Raises:
+            TooLargeError: The block is larger than ``limit``.
+            BlockDamagedError: Its bytes are not those that were signed.
+        """
+        self._check_placement()
+        begin = self.base + self.placement.offset
+        end = begin + self.placement.stored_size
+        pieces: Iterator[bytes] = (
+            self.source.read(at, min(_CHUNK, end - at))
+            for at in range(begin, end, _CHUNK)
         )
-    # A frame larger than its content by more than this is no honest frame.
-    if stored > size + size // 128 + 1024:
-        raise BlockDamagedError(
-            source.name, part, f"{stored:,} bytes stored", f"about {size:,} at most"
-        )
-    if placement.codec not in (STORED, ZSTD):
-        raise BlockDamagedError(
-            source.name, part, f"codec {placement.codec}", "0 (stored) or 1 (zstd)"
-        )
+        name = self.source.name
+        if self.placement.codec == ZSTD:
+            pieces = _decompressed(pieces, self.size, name, self.part)
+        found, n_bytes = hashlib.sha256(), 0
+        for piece in pieces:
+            found.update(piece)
+            n_bytes += len(piece)
+        digest = found.digest()
+        _check_digest(n_bytes, digest, self.size, self.digest, name, self.part)
+
+    def _check_placement(self) -> None:
+        name, part, size = self.source.name, self.part, self.size
+        stored, codec = self.placement.stored_size, self.placement.codec
+        if size > self.limit:
+            raise TooLargeError(name, part, size, self.limit)
+        end = self.placement.offset + stored
+        if end > self.bound:
+            raise BlockDamagedError(
+                name, part, f"an end at {end:,}", f"≤ {self.bound:,}"
+            )
+        # A frame larger than its content by more than this is no honest frame.
+        if stored > size + size // 128 + 1024:
+            raise BlockDamagedError(
+                name, part, f"{stored:,} bytes stored", f"about {size:,} at most"
+            )
+        if codec not in (STORED, ZSTD):
+            raise BlockDamagedError(
+                name, part, f"codec {codec}", "0 (stored) or 1 (zstd)"
+            )
 
 
 def check_block(data: Buffer, size: int, digest: bytes, source: str, part: str) -> None:
@@ -281,7 +275,7 @@ class PayloadTable:
     sizes: tuple[int, ...] = ()
     digests: tuple[bytes, ...] = ()
 
-    @property
+    @cached_property
     def ends(self) -> list[int]:
         """Where each block ends in their concatenation."""
         return list(accumulate(self.sizes))

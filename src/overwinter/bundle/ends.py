@@ -5,7 +5,7 @@ A source that answers in milliseconds, as an object store does, is asked twice; 
 is one whose size comes with its first answer.
 """
 
-from ..files import Source
+from ..sources import Source
 
 __all__ = ["Ends"]
 

@@ -12,7 +12,8 @@ import attrs
 
 from ..codec import Columns, Payloads
 from ..errors import FormatError
-from .record_block import Content, RecordBlock
+from .content import Content
+from .record_block import RecordBlock
 from .segment import KindStamp
 from .unpacking import Span, read_payloads
 

@@ -17,8 +17,8 @@ from ..errors import (
     TooNewError,
     UnknownFeatureError,
 )
-from ..files import Source
 from ..limits import MAX_HEADER
+from ..sources import Source
 
 __all__ = ["CONTAINER", "PREFIX", "Header", "read_prefix", "write_prefix"]
 

@@ -11,16 +11,18 @@ from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from operator import ge
-from types import TracebackType
 
 import attrs
 
+from ..closing import Closing
 from ..errors import FormatError, TooNewError
-from ..files import Buffer, FileSource, PathLike, Source, source_of
+from ..files import Buffer, PathLike
+from ..sources import FileSource, Source, source_of
 from ..workers import Workers
+from .content import Rows
 from .ends import Ends
 from .prefix import PREFIX, read_prefix
-from .record_block import Record, RecordBlock, Rows
+from .record_block import Record, RecordBlock
 from .segment_reader import Segment
 from .streaming import read_ahead
 from .trailer import Trailer, read_trailer
@@ -28,13 +30,13 @@ from .trailer import Trailer, read_trailer
 __all__ = ["Bundle", "Record", "RecordBlock", "Rows", "Segment"]
 
 
-class Bundle:
+class Bundle(Closing):
     """
     An open bundle. Safe on hostile bytes: nothing of it is run or written.
 
     Args:
         target: A path, the bytes of a bundle, or anything that reads ranges: see
-            `overwinter.files.Source`. Opening asks such a source twice.
+            `overwinter.sources.Source`. Opening asks such a source twice.
 
     Attributes:
         header: What the file requires, and who wrote it.
@@ -171,17 +173,6 @@ class Bundle:
         """Close what this bundle opened itself."""
         if self._owned and isinstance(self.source, FileSource):
             self.source.close()
-
-    def __enter__(self) -> "Bundle":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _ascending(keys: list[str]) -> list[str]:

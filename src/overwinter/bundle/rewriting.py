@@ -15,7 +15,8 @@ import attrs
 
 from ..codec import Columns, Payloads, Reference, UnreadPayloadError, pack
 from ..errors import BlockDamagedError, DamagedError, FormatError, WrongShapeError
-from ..files import Source, write_all
+from ..files import write_all
+from ..sources import Source
 from ..trust import SigningKey
 from .blocks import PayloadTable, Placement, seal, write_record_block
 from .contiguous import find_contiguous

@@ -15,8 +15,9 @@ import attrs
 from ..codec import pack, unpack
 from ..environment import Environment
 from ..errors import SegmentDamagedError, TooLargeError, TooNewError
-from ..files import Source, write_all
+from ..files import write_all
 from ..limits import MAX_SIGNATURES, MAX_STATEMENT
+from ..sources import Source
 from ..trust import Signature, SigningKey
 from .blocks import LAYOUT_ENTRY, Placement, digest_of
 

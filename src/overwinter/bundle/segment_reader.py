@@ -15,9 +15,8 @@ from .blocks import (
     STORED,
     PayloadTable,
     Placement,
+    StoredBlock,
     check_block,
-    prove_block,
-    read_block,
 )
 from .ends import Ends
 from .record_block import RecordBlock
@@ -146,7 +145,8 @@ class Segment:
         """Return one record block's verified bytes."""
         stamp = self.statement.blocks[number]
         part = f"{self.part}, record block {number}"
-        return self._read(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
+        block = self._stored(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
+        return block.read()
 
     def read_payload_blocks(self, table: PayloadTable, first: int, last: int) -> bytes:
         """
@@ -157,22 +157,12 @@ class Segment:
             TooLargeError: One is larger than a reader accepts.
         """
         if first == last:
-            return self._read_payload_block(table, first)
+            return self._payload_block(table, first).read()
         whole = self._read_adjacent(table, first, last)
         if whole is None:
             blocks = range(first, last + 1)
-            return b"".join(self._read_payload_block(table, at) for at in blocks)
+            return b"".join(self._payload_block(table, at).read() for at in blocks)
         return whole
-
-    def _read_payload_block(self, table: PayloadTable, at: int) -> bytes:
-        number = table.blocks[at]
-        return self._read(
-            self._payload_index(number),
-            table.sizes[at],
-            table.digests[at],
-            self._payload_part(number),
-            MAX_BLOCK,
-        )
 
     def prove_payload_block(self, table: PayloadTable, at: int) -> None:
         """
@@ -182,16 +172,16 @@ class Segment:
             BlockDamagedError: It is damaged.
             TooLargeError: It is larger than a reader accepts.
         """
+        self._payload_block(table, at).prove()
+
+    def _payload_block(self, table: PayloadTable, at: int) -> StoredBlock:
         number = table.blocks[at]
-        prove_block(
-            self.source,
-            self.entry.offset,
-            self.foot.blocks_size,
-            self.placement(self._payload_index(number)),
+        return self._stored(
+            self._payload_index(number),
             table.sizes[at],
             table.digests[at],
             self._payload_part(number),
-            limit=MAX_BLOCK,
+            MAX_BLOCK,
         )
 
     def _read_adjacent(
@@ -253,10 +243,10 @@ class Segment:
     def _payload_part(self, number: int) -> str:
         return f"{self.part}, payload block {number}"
 
-    def _read(
+    def _stored(
         self, index: int, size: int, digest: bytes, part: str, limit: int
-    ) -> bytes:
-        return read_block(
+    ) -> StoredBlock:
+        return StoredBlock(
             self.source,
             self.entry.offset,
             self.foot.blocks_size,
@@ -264,5 +254,5 @@ class Segment:
             size,
             digest,
             part,
-            limit=limit,
+            limit,
         )

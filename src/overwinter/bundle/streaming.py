@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 
 from ..errors import FormatError
 from ..workers import Job, Workers
-from .record_block import Content, RecordBlock, Requested, Rows
+from .content import Content, Requested, Rows
+from .record_block import RecordBlock
 
 __all__ = ["PART", "forget_frames", "read_ahead", "read_rows"]
 

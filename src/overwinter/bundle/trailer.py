@@ -12,8 +12,8 @@ from itertools import pairwise
 import attrs
 
 from ..errors import NoTrailerError, TooLargeError
-from ..files import Source
 from ..limits import MAX_RECOVERY_SCAN, MAX_SEGMENTS
+from ..sources import Source
 
 __all__ = [
     "ENTRY",

@@ -12,8 +12,9 @@ from typing import IO
 import attrs
 
 from ..errors import DamagedError
-from ..files import Source, write_all
+from ..files import write_all
 from ..progress import Counter, Progress
+from ..sources import Source
 from .prefix import Header, write_prefix
 from .rewriting import copy_bytes
 from .trailer import SegmentEntry, write_trailer

@@ -16,8 +16,9 @@ from ..progress import Counter, Progress
 from ..trust import public_text
 from ..workers import Job, Workers
 from .blocks import PayloadTable
+from .content import Content
 from .reader import Bundle, Segment
-from .record_block import Content, RecordBlock
+from .record_block import RecordBlock
 from .streaming import forget_frames, read_ahead
 from .trailer import SegmentEntry, is_old_trailer
 
@@ -196,14 +197,14 @@ def _damaged_rows(
     """Give the rows with a payload in a damaged block, and why."""
     if not damaged:
         return
-    ends = content.table.ends
+    ends, places = content.table.ends, sorted(damaged)
     for row, spans in enumerate(zip(*content.spans.values(), strict=True)):
         for span in spans:
             if not span or not span[1]:
                 continue
             offset, size = span
             first, last = bisect_right(ends, offset), bisect_left(ends, offset + size)
-            error = next((damaged[n] for n in damaged if first <= n <= last), None)
-            if error is not None:
-                yield row, error
+            at = bisect_left(places, first)
+            if at < len(places) and places[at] <= last:
+                yield row, damaged[places[at]]
                 break

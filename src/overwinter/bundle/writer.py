@@ -16,8 +16,9 @@ import attrs
 from ..codec import Columns, collector_paused, pack
 from ..environment import Environment
 from ..errors import FormatError, VersionError, WrongShapeError
-from ..files import Source, write_all
+from ..files import write_all
 from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
+from ..sources import Source
 from ..trust import SigningKey
 from ..workers import Workers
 from .ends import Ends

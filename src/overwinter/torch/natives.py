@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import OverwinterError, StoreError
-from ..files import FileSource, read_text
 from ..kinds import NativeArtifact
 from ..kinds.torchinductor import CACHE
+from ..sources import FileSource, read_text
 from .probes import probes
 from .versions import private_parts
 
