@@ -30,6 +30,8 @@ def home(read_by_both: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     path.mkdir()
     monkeypatch.setenv("HOME", str(path))
     monkeypatch.setenv("XDG_DATA_HOME", str(path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(path / "config"))
+    monkeypatch.setenv("XDG_CONFIG_DIRS", str(path / "xdg"))
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(path / "torchinductor"))
     monkeypatch.delenv("OVERWINTER_SIGNING_KEY", raising=False)
     monkeypatch.delenv("OVERWINTER_TRUSTED_KEYS", raising=False)

@@ -212,7 +212,7 @@ UNUSABLE = pytest.mark.parametrize(
         (_missing, NotFoundError, "no such file; check the path"),
         (_not_a_bundle, NotABundleError, "but a bundle starts with"),
         (_a_directory, StoreError, "it is not a regular file"),
-        (_foreign, TrustError, 'export OVERWINTER_TRUSTED_KEYS="'),
+        (_foreign, TrustError, "overwinter trust add key-"),
         (_not_signed, TrustError, "ask for a signed bundle, or save it again here"),
     ],
     ids=["missing", "not a bundle", "directory", "foreign", "unsigned"],

@@ -5,6 +5,7 @@ Whatever fails one of these is reported by kind and key and left out; the rest
 goes on. Nothing here touches a cache.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -26,12 +27,17 @@ from .info import CacheInfo, Note
 from .kind import Kind
 from .limits import MAX_FAULTS
 from .migrate import migrate
-from .trust import Policy
+from .trust import Permission, Policy, Refusal
 from .workers import Workers
 
 __all__ = ["decode"]
 
+log = logging.getLogger("overwinter")
+
 _NAMED = 3  # segments in one problem
+
+# Signatures by keys that change nothing, or that do not hold, in one bundle.
+_LOOKED_AT = 256
 
 
 def decode(
@@ -41,6 +47,7 @@ def decode(
     policy: Policy,
     machine: Environment,
     strict: bool = False,
+    required: bool = False,
 ) -> Iterator[list[CacheArtifact]]:
     """
     Give the artifacts that may be populated here, one block's at a time.
@@ -52,11 +59,13 @@ def decode(
         machine: This machine's environment.
         strict: Raise at the first thing that would be noted as quarantined,
             refused, or a problem of the bundle.
+        required: Raise where something is refused because nobody trusted signed it.
 
     Raises:
+        TrustError: Only if *required* or *strict*.
         OverwinterError: Only if *strict*.
     """
-    decoder = _Decoder(bundle, info, machine, strict)
+    decoder = _Decoder(bundle, info, machine, strict, required)
     if bundle.recovery:
         decoder.problem(
             TailIgnoredError(bundle.name, "end of file", bundle.recovery, "a trailer")
@@ -75,49 +84,66 @@ def decode(
 
 class _Decoder:
     def __init__(
-        self, bundle: Bundle, info: CacheInfo, machine: Environment, strict: bool
+        self,
+        bundle: Bundle,
+        info: CacheInfo,
+        machine: Environment,
+        strict: bool,
+        required: bool,
     ) -> None:
-        self.info, self.machine, self.strict = info, machine, strict
+        self.info, self.machine = info, machine
+        self.strict, self.required = strict, required
         # Only a second segment can hold an artifact again.
         self.seen: set[tuple[str, str, bytes]] | None = (
             set() if len(bundle.segments) > 1 else None
         )
 
-    def problem(self, error: Exception) -> None:
-        if self.strict:
+    def problem(self, error: Exception, *, needed: bool = False) -> None:
+        if self.strict or needed:
             raise error
         self.info.problems.append(str(error))
 
-    def refused(self, bundle: Bundle, policy: Policy) -> set[int]:
+    def refused(self, bundle: Bundle, policy: Policy) -> set[tuple[int, str]]:
         """
-        Return the numbers of the segments that nobody trusted signed; note why.
+        Return the kinds of segments that nobody trusted signed; note why.
 
-        Each reason is told once, and no block of such a segment is read: a stranger
-        decides neither what that costs, nor how much is said of it.
+        Each reason is told once, and no such block is read: a stranger decides
+        neither what that costs, nor how much is said of it.
         """
-        by_signers: defaultdict[tuple[bytes, ...], list[Segment]] = defaultdict(list)
+        judge = _Judge(policy)
+        by_refusal: defaultdict[Refusal, list[Segment]] = defaultdict(list)
+        refused: set[tuple[int, str]] = set()
         for segment in bundle.segments:
-            if policy.refusal(bundle.name, segment.signers) is not None:
-                by_signers[segment.signers].append(segment)
-        for signers, segments in by_signers.items():
-            refusal = policy.refusal(f"{bundle.name}, {_parts(segments)}", signers)
-            assert refusal is not None
-            self.problem(refusal)
-            reason = str(refusal)
+            for kind, verdict in judge.verdicts(segment).items():
+                if isinstance(verdict, Refusal):
+                    refused.add((segment.number, kind))
+                    if segment not in by_refusal[verdict][-1:]:
+                        by_refusal[verdict].append(segment)
+                elif verdict.is_override:
+                    log.warning(
+                        "%s, %s: %s may run, whoever signed it: %s names segment %s",
+                        *(bundle.name, segment.part, kind, verdict.by, segment.name),
+                    )
+        for refusal, segments in by_refusal.items():
+            digests = [segment.entry.digest for segment in segments]
+            error = refusal.error(f"{bundle.name}, {_parts(segments)}", digests)
+            self.problem(error, needed=self.required)
+            reason = str(error)
             self.info.refused += [
                 Note(block.kind.kind, block.stamp.first, reason, block.stamp.rows)
                 for segment in segments
                 for block in segment.blocks
+                if (segment.number, block.kind.kind) in refused
             ]
-        return {each.number for segments in by_signers.values() for each in segments}
+        return refused
 
     def usable(self, bundle: Bundle, policy: Policy) -> Iterator[RecordBlock]:
         """Give the blocks whose records may be used here; note the others."""
         refused = self.refused(bundle, policy)
         for segment in bundle.segments:
-            if segment.number in refused:
-                continue
             for block in segment.blocks:
+                if (segment.number, block.kind.kind) in refused:
+                    continue
                 kind = self.known_kind(block)
                 if kind is None:
                     continue
@@ -280,6 +306,44 @@ class _Decoder:
             else block.stamp.first
         )
         notes.append(Note(block.kind.kind, key, str(reason)))
+
+
+class _Judge:
+    """
+    Asks a policy about segments, and looks at few signatures that change nothing.
+
+    A file of 1 MiB has room for thousands, each of which takes 0.1 ms to verify.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy, self._keys = policy, policy.keys
+        self._false = self._strangers = _LOOKED_AT
+
+    def verdicts(self, segment: Segment) -> dict[str, Permission | Refusal]:
+        """Return what the policy says to each kind in *segment*."""
+        digest = segment.entry.digest
+        ours = [each for each in segment.signatures if each.key in self._keys]
+        signers = segment.signed_by(self._keys) if ours and self._false > 0 else ()
+        if not signers:
+            self._false -= len(ours)
+            if self._strangers > 0:
+                # Only for the words: none of them is one that this machine knows.
+                signers = segment.signers
+                self._strangers -= len(segment.signatures)
+            elif segment.signatures:
+                verdicts = self._policy.verdicts(segment.kinds, digest, ())
+                return {
+                    kind: _NOT_LOOKED_AT if isinstance(each, Refusal) else each
+                    for kind, each in verdicts.items()
+                }
+        return self._policy.verdicts(segment.kinds, digest, signers)
+
+
+_NOT_LOOKED_AT = Refusal(
+    "signed by keys that were not looked at, after too many that are not trusted",
+    "a key that this machine trusts",
+    "look at each with overwinter trust why",
+)
 
 
 def _parts(segments: Sequence[Segment]) -> str:

@@ -36,6 +36,7 @@ def load(
     directories: Mapping[str, Callable[[], str]] | None = None,
     prepare: Prepare | None = None,
     strict: bool = False,
+    required: bool = False,
 ) -> CacheInfo:
     """
     Put the artifacts of a bundle into this machine's caches.
@@ -54,12 +55,15 @@ def load(
         prepare: Changes artifacts before they are staged, for a framework whose
             keys depend on the job.
         strict: Raise instead of reporting.
+        required: Raise, and populate nothing, where the bundle cannot be opened or
+            something in it is refused because nobody trusted signed it.
 
     Returns:
         What was populated, and what became of everything else.
 
     Raises:
-        OverwinterError: Only if *strict*.
+        TrustError: Only if *required* or *strict*.
+        OverwinterError: Only if *strict*, or *required* and it cannot be opened.
     """
     started = time.perf_counter()
     # Before a byte of the bundle is read: it must not decide what is imported.
@@ -74,9 +78,10 @@ def load(
             known_directories() if directories is None else directories,
             prepare or list,
             strict,
+            required,
         )
     except OverwinterError as error:
-        if strict:
+        if strict or required:
             raise
         info.problems.append(str(error))
     for line in info.warnings():
@@ -93,6 +98,7 @@ def _load(
     directories: Mapping[str, Callable[[], str]],
     prepare: Prepare,
     strict: bool,
+    required: bool,
 ) -> None:
     # File to bundle: prefix, header, trailer, statements; no block yet.
     with (
@@ -101,7 +107,12 @@ def _load(
     ):
         # Segments to artifacts: trusted, fit for this machine, verified, migrated.
         for artifacts in decode(
-            bundle, info, policy=policy, machine=machine, strict=strict
+            bundle,
+            info,
+            policy=policy,
+            machine=machine,
+            strict=strict,
+            required=required,
         ):
             # Artifacts to files beside the caches.
             staging.stage(prepare(artifacts))

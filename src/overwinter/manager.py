@@ -160,6 +160,7 @@ class CacheArtifactManager:
         policy: Policy | None = None,
         environment: Environment | None = None,
         strict: bool = False,
+        required: bool = False,
     ) -> LoadedArtifacts:
         """
         Return the artifacts of a bundle that may be populated here.
@@ -171,13 +172,15 @@ class CacheArtifactManager:
                 far as it is known without any framework. Torch's artifacts need
                 torch's facts: see `overwinter.torch.load`.
             strict: Raise at the first thing that is damaged or refused.
+            required: As in `overwinter.load`.
 
         Returns:
             What can be used; where the whole bundle cannot, nothing, and why is in
             ``info.problems``.
 
         Raises:
-            OverwinterError: Only if *strict*.
+            TrustError: Only if *required* or *strict*.
+            OverwinterError: Only if *strict*, or *required* and it cannot be opened.
         """
         CacheArtifactFactory.discover()
         loaded = LoadedArtifacts()
@@ -189,12 +192,13 @@ class CacheArtifactManager:
                     policy=policy or Policy.of_this_machine(),
                     machine=capture() if environment is None else environment,
                     strict=strict,
+                    required=required,
                 ):
                     for artifact in artifacts:
                         loaded.setdefault(artifact.type(), []).append(artifact)
                         loaded.info.add(artifact)
         except OverwinterError as error:
-            if strict:
+            if strict or required:
                 raise
             loaded.info.problems.append(str(error))
         return loaded

@@ -172,8 +172,9 @@ class _Repack:
                 continue
             segment = sound[number]
             name = f"{self.bundle.name}, {segment.part}"
-            refusal = self.policy.refusal(name, segment.signers)
-            reason = str(refusal or "") or reason_to_keep(segment)
+            reason = self.policy.unvouched(
+                name, segment.kinds, entry.digest, segment.signers
+            ) or reason_to_keep(segment)
             if not reason and any(block.schema is None for block in segment.blocks):
                 reason = f"{name}: a schema has types that this release does not know"
             if reason:

@@ -249,10 +249,12 @@ class _Upgrade:
 
     def segment(self, segment: Segment) -> tuple[SegmentPlan, tuple[Kept | Made, ...]]:
         name = f"{self.bundle.name}, {segment.part}"
-        refusal = self.policy.refusal(name, segment.signers)
-        if refusal is not None:
-            self.problems.append(str(refusal))
-        reason = str(refusal or "") or reason_to_keep(segment)
+        reason = self.policy.unvouched(
+            name, segment.kinds, segment.entry.digest, segment.signers
+        )
+        if reason:
+            self.problems.append(reason)
+        reason = reason or reason_to_keep(segment)
         plans, blocks = [], list[Kept | Made]()
         for block in segment.blocks:
             plan, made = (

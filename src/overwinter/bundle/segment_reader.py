@@ -4,7 +4,7 @@ Reading one segment: its words are verified at once, its blocks when asked.
 Layout: ``schema/FORMAT.md``, "Segment".
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 
 from ..errors import BlockDamagedError, SegmentDamagedError
@@ -56,10 +56,20 @@ class Segment:
         """The segment's name: SHA-256 of its statement, in hex."""
         return self.entry.digest.hex()
 
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that it may have artifacts of."""
+        return frozenset(stamp.kind for stamp in self.statement.kinds)
+
     @cached_property
     def signers(self) -> tuple[bytes, ...]:
         """Public keys whose signatures over the statement hold."""
         return valid_signers(self._words, self.signatures)
+
+    def signed_by(self, keys: Collection[bytes]) -> tuple[bytes, ...]:
+        """Return those of *keys* whose signatures over the statement hold."""
+        named = [each for each in self.signatures if each.key in keys]
+        return valid_signers(self._words, named)
 
     @property
     def is_as_written(self) -> bool:

@@ -54,7 +54,7 @@ def save(
     return info
 
 
-def load(path: PathLike, *, strict: bool = False) -> CacheInfo:
+def load(path: PathLike, *, strict: bool = False, required: bool = False) -> CacheInfo:
     """
     Put the artifacts of a bundle into torch's caches, before the first compile.
 
@@ -63,11 +63,13 @@ def load(path: PathLike, *, strict: bool = False) -> CacheInfo:
     Args:
         path: The bundle.
         strict: Raise instead of reporting.
+        required: As in `overwinter.load`.
 
     Raises:
-        OverwinterError: Only if *strict*.
+        TrustError: Only if *required* or *strict*.
+        OverwinterError: Only if *strict*, or *required* and it cannot be opened.
     """
-    return populating.load(path, strict=strict)
+    return populating.load(path, strict=strict, required=required)
 
 
 def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
@@ -116,7 +118,7 @@ def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
     except OverwinterError as error:
         log.warning("%s", error)
         return None
-    return populating.load(serialized_artifacts, strict=False)
+    return populating.load(serialized_artifacts)
 
 
 def _report(info: CacheInfo, drained: Drained) -> None:

@@ -25,7 +25,9 @@ __all__ = ["load"]
 log = logging.getLogger("overwinter")
 
 
-def load(target: PathLike | Buffer, *, strict: bool) -> CacheInfo:
+def load(
+    target: PathLike | Buffer, *, strict: bool = False, required: bool = False
+) -> CacheInfo:
     """Load a bundle into this process's torch; see `overwinter.torch.load`."""
     started = time.perf_counter()
     problems: list[str] = []
@@ -46,6 +48,7 @@ def load(target: PathLike | Buffer, *, strict: bool) -> CacheInfo:
         directories={torchinductor.CACHE: _cache_directory},
         prepare=prepare,
         strict=strict,
+        required=required,
     )
     if for_torch:
         _populate_through_torch(for_torch, info, problems, strict=strict)
