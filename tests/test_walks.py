@@ -2,6 +2,9 @@
 
 import fcntl
 import logging
+import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -12,7 +15,7 @@ from overwinter.errors import KeyGrammarError, StoreError
 from overwinter.files import appending
 from overwinter.kinds import InductorArtifact, NativeArtifact
 from overwinter.repack import repack
-from overwinter.trust import SigningKey, own_key, public_text
+from overwinter.trust import own_key, public_text
 from overwinter.union import union
 from overwinter.upgrade import upgrade
 
@@ -24,9 +27,6 @@ MACHINE: dict[str, str | list[str]] = {
     "cpu_flags": ["avx2"],
     "os": "linux",
 }
-
-
-OTHER = f"other:{public_text(SigningKey(bytes(32)).public)}"
 
 
 @pytest.fixture
@@ -180,23 +180,32 @@ def test_a_manager_can_be_the_default_for_a_while():
 
 
 def test_a_builder_signs_and_the_fleet_reads(home, tmp_path, monkeypatch):
-    """Two homes and no shared secret; a third machine that was told nothing is cold."""
+    """Two homes and no shared secret; what a refusal ends with is all that it takes."""
     bundle = home / "model.owb"
     save(bundle, GRAPHS, environment=MACHINE)
     builder = public_text(own_key().public)
-    caches = {"torchinductor": lambda: str(tmp_path / "cache")}
-    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "fleet"))
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / "fleet" / name))
 
-    def loaded():
+    def loaded(cache):
+        caches = {"torchinductor": lambda: str(tmp_path / cache)}
         return load(bundle, environment=MACHINE, directories=caches)
 
-    cold = loaded()
+    def shell(command):
+        # As it is pasted, where nobody is there to be asked.
+        python = f"{shlex.quote(sys.executable)} -m overwinter.cli.main"
+        subprocess.run(command.replace("overwinter", python, 1), shell=True, check=True)
+
+    cold = loaded("cold")
     assert cold.empty()
     (problem,) = cold.problems
-    named = problem.split("overwinter trust add ")[1]
-    assert named.endswith(builder)
-    monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", named)
-    warm = loaded()
+    command = problem[problem.index("overwinter trust add") :]
+    assert command.endswith(f":{builder}")
+    shell(f"{command} --yes")
+    warm = loaded("warm")
     assert warm.artifacts == {"inductor": [each.key for each in GRAPHS]}
     assert not warm.problems
-    assert not (tmp_path / "fleet").exists()
+    # No secret was made there.
+    assert not (tmp_path / "fleet" / "XDG_DATA_HOME").exists()
+    shell(f"overwinter trust revoke {builder}")
+    assert loaded("after").empty()

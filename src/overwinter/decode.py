@@ -6,11 +6,10 @@ goes on. Nothing here touches a cache.
 """
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from .artifact import CacheArtifact
-from .bundle import Bundle, RecordBlock, Rows, Segment
+from .bundle import Bundle, RecordBlock, Rows
 from .bundle.streaming import read_rows
 from .codec import Columns, collector_paused
 from .environment import Environment, misfit
@@ -24,20 +23,16 @@ from .errors import (
 )
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
+from .judging import judge, refusals
 from .kind import Kind
 from .limits import MAX_FAULTS
 from .migrate import migrate
-from .trust import Permission, Policy, Refusal
+from .trust import Policy
 from .workers import Workers
 
 __all__ = ["decode"]
 
 log = logging.getLogger("overwinter")
-
-_NAMED = 3  # segments in one problem
-
-# Signatures by keys that change nothing, or that do not hold, in one bundle.
-_LOOKED_AT = 256
 
 
 def decode(
@@ -103,46 +98,37 @@ class _Decoder:
             raise error
         self.info.problems.append(str(error))
 
-    def refused(self, bundle: Bundle, policy: Policy) -> set[tuple[int, str]]:
+    def refused(self, bundle: Bundle, policy: Policy) -> dict[int, frozenset[str]]:
         """
-        Return the kinds of segments that nobody trusted signed; note why.
+        Return the kinds that nobody trusted signed, by segment; note why.
 
         Each reason is told once, and no such block is read: a stranger decides
         neither what that costs, nor how much is said of it.
         """
-        judge = _Judge(policy)
-        by_refusal: defaultdict[Refusal, list[Segment]] = defaultdict(list)
-        refused: set[tuple[int, str]] = set()
-        for segment in bundle.segments:
-            for kind, verdict in judge.verdicts(segment).items():
-                if isinstance(verdict, Refusal):
-                    refused.add((segment.number, kind))
-                    if segment not in by_refusal[verdict][-1:]:
-                        by_refusal[verdict].append(segment)
-                elif verdict.is_override:
-                    log.warning(
-                        "%s, %s: %s may run, whoever signed it: %s names segment %s",
-                        *(bundle.name, segment.part, kind, verdict.by, segment.name),
-                    )
-        for refusal, segments in by_refusal.items():
-            digests = [segment.entry.digest for segment in segments]
-            error = refusal.error(f"{bundle.name}, {_parts(segments)}", digests)
+        judged = judge(bundle, policy)
+        for error, those in refusals(bundle.name, judged):
             self.problem(error, needed=self.required)
             reason = str(error)
             self.info.refused += [
                 Note(block.kind.kind, block.stamp.first, reason, block.stamp.rows)
-                for segment in segments
-                for block in segment.blocks
-                if (segment.number, block.kind.kind) in refused
+                for each in those
+                for block in each.segment.blocks
+                if block.kind.kind in each.refused
             ]
-        return refused
+        for each in judged:
+            if place := each.override:
+                log.warning(
+                    "%s, %s may be populated, whoever signed it: %s names segment %s",
+                    *(bundle.name, each.segment.part, place, each.segment.name),
+                )
+        return {each.segment.number: each.refused for each in judged}
 
     def usable(self, bundle: Bundle, policy: Policy) -> Iterator[RecordBlock]:
         """Give the blocks whose records may be used here; note the others."""
         refused = self.refused(bundle, policy)
         for segment in bundle.segments:
             for block in segment.blocks:
-                if (segment.number, block.kind.kind) in refused:
+                if block.kind.kind in refused[segment.number]:
                     continue
                 kind = self.known_kind(block)
                 if kind is None:
@@ -306,50 +292,3 @@ class _Decoder:
             else block.stamp.first
         )
         notes.append(Note(block.kind.kind, key, str(reason)))
-
-
-class _Judge:
-    """
-    Asks a policy about segments, and looks at few signatures that change nothing.
-
-    A file of 1 MiB has room for thousands, each of which takes 0.1 ms to verify.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self._policy, self._keys = policy, policy.keys
-        self._false = self._strangers = _LOOKED_AT
-
-    def verdicts(self, segment: Segment) -> dict[str, Permission | Refusal]:
-        """Return what the policy says to each kind in *segment*."""
-        digest = segment.entry.digest
-        ours = [each for each in segment.signatures if each.key in self._keys]
-        signers = segment.signed_by(self._keys) if ours and self._false > 0 else ()
-        if not signers:
-            self._false -= len(ours)
-            if self._strangers > 0:
-                # Only for the words: none of them is one that this machine knows.
-                signers = segment.signers
-                self._strangers -= len(segment.signatures)
-            elif segment.signatures:
-                verdicts = self._policy.verdicts(segment.kinds, digest, ())
-                return {
-                    kind: _NOT_LOOKED_AT if isinstance(each, Refusal) else each
-                    for kind, each in verdicts.items()
-                }
-        return self._policy.verdicts(segment.kinds, digest, signers)
-
-
-_NOT_LOOKED_AT = Refusal(
-    "signed by keys that were not looked at, after too many that are not trusted",
-    "a key that this machine trusts",
-    "look at each with overwinter trust why",
-)
-
-
-def _parts(segments: Sequence[Segment]) -> str:
-    """Return how segments are called: the first few by their numbers."""
-    if len(segments) == 1:
-        return segments[0].part
-    numbers = ", ".join(str(each.number) for each in segments[:_NAMED])
-    more = len(segments) - _NAMED
-    return f"segments {numbers}" + (f" and {more} more" if more > 0 else "")

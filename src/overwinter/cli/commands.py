@@ -10,6 +10,7 @@ from .inspect import inspect
 from .migrate import migrate
 from .repack import repack
 from .schema import schema
+from .trust import trust
 from .union import union
 from .upgrade import upgrade
 from .verify import verify
@@ -28,6 +29,7 @@ overwinter.add_command(inspect)
 overwinter.add_command(migrate)
 overwinter.add_command(repack)
 overwinter.add_command(schema)
+overwinter.add_command(trust)
 overwinter.add_command(union)
 overwinter.add_command(upgrade)
 overwinter.add_command(verify)

@@ -168,8 +168,8 @@ class Policy:
             refusal = (
                 _beyond_limits(said, beyond, today) if said else self._unsaid(signers)
             )
-            found.update(dict.fromkeys(sorted(beyond), refusal))
-        return found
+            found.update(dict.fromkeys(beyond, refusal))
+        return {kind: found[kind] for kind in kinds}
 
     def _of_segment(self, digest: bytes) -> Permission | Refusal | None:
         """Return what is said of this very segment, whoever signed it."""

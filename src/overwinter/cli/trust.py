@@ -1,0 +1,283 @@
+"""
+``overwinter trust``: whose artifacts may run here, and why a bundle's may not.
+"""
+
+import sys
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+
+import attrs
+import click
+
+from ..bundle import Bundle, Segment
+from ..judging import Judged, judge, refusals
+from ..trust import (
+    Permission,
+    Policy,
+    Rules,
+    Trusted,
+    editing,
+    existing_key,
+    key_id,
+    public_text,
+)
+from ..trust.configuration import rules_of_this_account, user_file
+from ..trust.editing import Subject, subject_of
+from .codes import DAMAGED
+from .options import json_option
+from .output import print_json, print_table, print_words
+
+__all__ = ["trust"]
+
+_JSON_VERSION = 1
+
+
+@click.group()
+def trust() -> None:
+    """Say whose artifacts may run here: your own, and those of keys that you name."""
+
+
+@trust.command()
+@click.argument("subjects", metavar="SUBJECT...", nargs=-1, required=True)
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    metavar="KIND",
+    help="Only artifacts of this kind; may be given again.",
+)
+@click.option(
+    "--until",
+    type=click.DateTime(["%Y-%m-%d"]),
+    help="The last day on which the key counts, in UTC.",
+)
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def add(
+    subjects: tuple[str, ...],
+    kinds: tuple[str, ...],
+    until: datetime | None,
+    yes: bool,
+) -> int:
+    """
+    Trust each SUBJECT: a key as NAME:KEY, or one segment as segment:DIGEST.
+
+    What a trusted key signs is run by this account. Compare KEY with what its owner
+    shows by `overwinter key show`.
+    """
+    rules = rules_of_this_account()
+    found = [subject_of(each, rules) for each in subjects]
+    if (kinds or until) and any(each.is_segment for each in found):
+        raise click.UsageError("--kind and --until are limits of keys, not of segments")
+    if nameless := [each for each in found if not (each.is_segment or each.name)]:
+        raise click.UsageError(f"give the key a name: NAME:{nameless[0]}")
+    for each in found:
+        # What is asked about is all that is then changed.
+        if not yes:
+            _ask(each, kinds)
+        last = until.date() if until else None
+        _tell(
+            editing.add(each, frozenset(kinds) if kinds else None, last),
+            f"{each} is trusted, as {user_file()} says",
+            f"{each} was trusted already",
+        )
+    return 0
+
+
+def _ask(subject: Subject, kinds: tuple[str, ...]) -> None:
+    """Have the person at the terminal say yes; who is none has said it by --yes."""
+    if subject.is_segment:
+        what = "what is in this segment, whoever signed it,"
+    else:
+        number = key_id(subject.of).hex()
+        of = f"of the kinds {', '.join(kinds)} " if kinds else ""
+        what = f"everything {of}that this key (key id {number}) signs"
+    print_words(f"{subject}: {what} will run as you, whenever a bundle is loaded")
+    if not sys.stdin.isatty():
+        raise click.UsageError("nobody is here to be asked: say --yes if that is meant")
+    click.confirm("Trust it?", abort=True, err=True)
+
+
+@trust.command()
+@click.argument("subject")
+def remove(subject: str) -> int:
+    """
+    Trust SUBJECT no more: a name, a key, or segment:DIGEST.
+
+    It concerns your own file only; to end what another place says, revoke it.
+    """
+    found = subject_of(subject, rules_of_this_account())
+    _tell(
+        editing.remove(found),
+        f"{found} is removed from {user_file()}",
+        f"{user_file()} says nothing of {found}",
+    )
+    return _still(found)
+
+
+def _still(subject: Subject) -> int:
+    """Say where something is trusted all the same."""
+    rules = rules_of_this_account()
+    places = [each.where for each in rules.trusted if each.key == subject.of]
+    if subject.is_segment:
+        places = [rules.segments[subject.of]] if subject.of in rules.segments else []
+    for place in places:
+        print_words(
+            f"it is trusted still, by {place}; to end that: overwinter trust revoke "
+            f"{subject}"
+        )
+    return 0
+
+
+@trust.command()
+@click.argument("subject")
+def revoke(subject: str) -> int:
+    """
+    Let SUBJECT count nowhere: a name, a key, or segment:DIGEST.
+
+    That beats every place that trusts it, your own key's too. What was populated
+    before stays where it is.
+    """
+    found = subject_of(subject, rules_of_this_account())
+    _tell(
+        editing.revoke(found),
+        f"{found} is revoked, as {user_file()} says; what it signed and was populated "
+        "before stays in the caches",
+        f"{found} was revoked already",
+    )
+    return 0
+
+
+def _tell(is_changed: bool, words: str, otherwise: str) -> None:
+    print_words(words if is_changed else otherwise)
+
+
+# --- what is said -----------------------------------------------------------
+
+
+@trust.command("list")
+@json_option
+def list_(as_json: bool) -> int:
+    """List what is trusted and revoked here, and what says so."""
+    rows = list(_said(rules_of_this_account()))
+    if as_json:
+        print_json({"version": _JSON_VERSION, "rules": rows})
+        return 0
+    print_table(
+        ["state", "what", "kinds", "until", "where"],
+        [
+            (
+                row["state"],
+                row["what"],
+                " ".join(row["kinds"]) if row["kinds"] is not None else "all",
+                row["until"] or "",
+                row["where"],
+            )
+            for row in rows
+        ],
+    )
+    return 0
+
+
+def _said(rules: Rules) -> Iterator[dict[str, Any]]:
+    own = existing_key()
+    trusted = list(rules.trusted)
+    if own is not None:
+        trusted.insert(0, Trusted(own.public, "own", where="this machine's own key"))
+    today = datetime.now(UTC).date()
+    for each in trusted:
+        yield {
+            "state": _state(each, rules, today),
+            "what": str(Subject(each.key, each.name)),
+            "kinds": None if each.kinds is None else sorted(each.kinds),
+            "until": str(each.until) if each.until else None,
+            "where": each.where,
+        }
+    for state, subjects, is_segment in (
+        ("trusted", rules.segments, True),
+        ("revoked", rules.revoked, False),
+        ("revoked", rules.revoked_segments, True),
+    ):
+        for of, where in subjects.items():
+            if state == "trusted" and of in rules.revoked_segments:
+                continue
+            yield {
+                "state": state,
+                "what": str(Subject(of, is_segment=is_segment)),
+                "kinds": None,
+                "until": None,
+                "where": where,
+            }
+
+
+def _state(each: Trusted, rules: Rules, today: date) -> str:
+    if each.key in rules.revoked:
+        return "revoked"
+    return "expired" if each.until is not None and each.until < today else "trusted"
+
+
+# --- why --------------------------------------------------------------------
+
+
+@trust.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+@json_option
+def why(file: str, as_json: bool) -> int:
+    """
+    Tell for each segment of the bundle FILE whether it may be populated, and why.
+
+    Nothing of it is run. Exits with 4 where something may not, and says by which
+    command that would change.
+    """
+    policy = Policy.of_this_machine()
+    with Bundle(file) as bundle:
+        judged = judge(bundle, policy, looked_at=sys.maxsize)
+        words = [str(error) for _, error in bundle.refused]
+    words += [str(error) for error, _ in refusals(file, judged)]
+    if as_json:
+        print_json(
+            {
+                "version": _JSON_VERSION,
+                "file": file,
+                "segments": [_as_dict(each) for each in judged],
+                "problems": words,
+            }
+        )
+    else:
+        print_table(
+            ["segment", "kind", "artifacts", "populated", "by"],
+            [
+                (
+                    each.segment.number,
+                    kind,
+                    _artifacts(each.segment, kind),
+                    "yes" if isinstance(verdict, Permission) else "no",
+                    verdict.by if isinstance(verdict, Permission) else verdict.found,
+                )
+                for each in judged
+                for kind, verdict in each.verdicts.items()
+            ],
+        )
+    for each_word in words:
+        print_words(each_word)
+    return DAMAGED if words else 0
+
+
+def _as_dict(judged: Judged) -> dict[str, Any]:
+    return {
+        "segment": judged.segment.name,
+        "signers": [public_text(key) for key in judged.segment.signers],
+        "kinds": [
+            {
+                "kind": kind,
+                "artifacts": _artifacts(judged.segment, kind),
+                "populated": isinstance(verdict, Permission),
+                **attrs.asdict(verdict),
+            }
+            for kind, verdict in judged.verdicts.items()
+        ],
+    }
+
+
+def _artifacts(segment: Segment, kind: str) -> int:
+    return sum(block.stamp.rows for block in segment.blocks if block.kind.kind == kind)

@@ -1,0 +1,198 @@
+"""
+Changing what an account says about trust: its own file, line by line.
+
+Lines that are not concerned stay as they are, with their comments.
+"""
+
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date
+
+import attrs
+
+from ..errors import TrustError
+from ..files import make_directory, replacing, told, write_all
+from .configuration import (
+    SEGMENT,
+    Rules,
+    Trusted,
+    read_line,
+    read_lines,
+    rules_of_this_account,
+    user_file,
+)
+from .public import key_of, public_text
+from .signing import existing_key
+
+__all__ = ["Subject", "add", "remove", "revoke", "subject_of"]
+
+
+@attrs.frozen
+class Subject:
+    """
+    What a line is about.
+
+    Args:
+        of: A public key, or the digest of a segment; 32 bytes.
+        name: What a key is called, where that is known.
+        is_segment: Which of the two it is.
+    """
+
+    of: bytes
+    name: str = ""
+    is_segment: bool = False
+
+    def __str__(self) -> str:
+        if self.is_segment:
+            return f"{SEGMENT}:{self.of.hex()}"
+        return f"{self.name}:{public_text(self.of)}".lstrip(":")
+
+
+def subject_of(text: str, rules: Rules) -> Subject:
+    """
+    Return what *text* means: ``name:base64``, ``segment:hex``, a key or a name.
+
+    Args:
+        text: What somebody wrote.
+        rules: Where a name is looked up.
+
+    Raises:
+        TrustError: It means nothing, or more than one key.
+    """
+    if ":" not in text and key_of(text) is None:
+        named = {each.key for each in rules.trusted if each.name == text}
+        if len(named) == 1:
+            return Subject(named.pop(), text)
+        found = f"{text!a:.80}, a name of {len(named)} keys"
+        expected = "a key as name:base64, segment:hex, or a name that is known"
+        raise TrustError("the keys", found, expected, "see overwinter trust list")
+    said = read_line(f"revoke {text}", "what was given")
+    for digest in said.revoked_segments:
+        return Subject(digest, is_segment=True)
+    (key,) = said.revoked
+    known = [each.name for each in rules.trusted if each.key == key]
+    return Subject(key, text.rpartition(":")[0] or (known or [""])[0])
+
+
+def add(
+    subject: Subject,
+    kinds: frozenset[str] | None = None,
+    until: date | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> bool:
+    """
+    Trust a key or a segment; what was said of it before is replaced.
+
+    Args:
+        subject: Which; a key has a name.
+        kinds: The kinds that the key may bring; ``None`` for every kind.
+        until: The last day on which it counts.
+        environ: Where the account's file is.
+
+    Returns:
+        Whether anything changed.
+
+    Raises:
+        TrustError: It is revoked, has a name that another key has, or nobody may be
+            trusted by it.
+        StoreError: The file cannot be written.
+    """
+    rules = rules_of_this_account(environ)
+    revoked = rules.revoked_segments if subject.is_segment else rules.revoked
+    if subject.of in revoked:
+        raise TrustError(
+            str(subject),
+            f"it is revoked in {revoked[subject.of]}",
+            "one that is not",
+            "take another key, or remove that line by hand",
+        )
+    line = f"trust {subject}"
+    if not subject.is_segment:
+        named = next((e for e in rules.trusted if e.name == subject.name), None)
+        if named is not None and named.key != subject.of:
+            raise TrustError(
+                str(subject),
+                f"a name that {public_text(named.key)} has in {named.where}",
+                "a name of its own",
+                "choose another",
+            )
+        line = f"trust {Trusted(subject.of, subject.name, kinds, until)}"
+    read_line(line, str(subject))  # as it will be read
+    own = existing_key(environ)
+    if own is not None and own.public == subject.of:
+        return False
+    return _edit(environ, _is_trust_in(subject), [line])
+
+
+def remove(subject: Subject, environ: Mapping[str, str] = os.environ) -> bool:
+    """
+    Trust a key or a segment no more, as far as this account's own file says it.
+
+    A revocation stays: who means to end one removes its line by hand.
+
+    Returns:
+        Whether anything changed.
+    """
+    return _edit(environ, _is_trust_in(subject), [])
+
+
+def revoke(subject: Subject, environ: Mapping[str, str] = os.environ) -> bool:
+    """
+    Let a key or a segment count nowhere, whoever else trusts it.
+
+    Returns:
+        Whether anything changed.
+    """
+    rules = rules_of_this_account(environ)
+    revoked = rules.revoked_segments if subject.is_segment else rules.revoked
+    lines = [] if subject.of in revoked else [f"revoke {subject}"]
+    return _edit(environ, _is_trust_in(subject), lines)
+
+
+def _is_trust_in(subject: Subject) -> Callable[[Rules], bool]:
+    def says(rules: Rules) -> bool:
+        if subject.is_segment:
+            return subject.of in rules.segments
+        return any(each.key == subject.of for each in rules.trusted)
+
+    return says
+
+
+def _edit(
+    environ: Mapping[str, str], replaced: Callable[[Rules], bool], lines: list[str]
+) -> bool:
+    """Put *lines* in the place of those that are *replaced*, or at the end."""
+    path = user_file(environ)
+    make_directory(path.parent, mode=0o700)
+    with _locked(str(path.parent)):
+        before = read_lines(path)
+        after, put = [], False
+        for number, line in enumerate(before, 1):
+            if not replaced(read_line(line, f"{path}, line {number}")):
+                after.append(line)
+            elif not put:
+                after += lines
+                put = True
+        if not put:
+            after += lines
+        if after == before:
+            return False
+        # What manages configuration may have put a link here: it stays one.
+        with replacing(os.path.realpath(path)) as file:
+            os.fchmod(file.fileno(), 0o600)
+            write_all(file, ["".join(f"{line}\n" for line in after).encode()])
+    return True
+
+
+@contextmanager
+def _locked(folder: str) -> Iterator[None]:
+    with told(folder, "lock it"):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with told(folder, "lock it"):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
