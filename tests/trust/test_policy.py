@@ -103,6 +103,7 @@ def test_a_revoked_key_counts_nowhere():
     """It beats every file, the variable and the own key."""
     rules = Rules((Trusted(CI, "ci"),), revoked={CI: "here, line 2"})
     assert isinstance(verdict(Policy([CI], rules), [CI]), Refusal)
+    assert Policy([CI], rules).keys == frozenset()
     # Another signer's word is another word.
     assert isinstance(verdict(Policy([OTHER], rules), [CI, OTHER]), Permission)
 

@@ -130,8 +130,8 @@ class Policy:
 
     @property
     def keys(self) -> frozenset[bytes]:
-        """The keys whose signatures can change a decision."""
-        return frozenset(self.trusted) | frozenset(self.rules.revoked)
+        """The keys whose signatures can allow something."""
+        return frozenset(self.trusted) - frozenset(self.rules.revoked)
 
     def verdicts(
         self, kinds: Iterable[str], digest: bytes, signers: Sequence[bytes]
