@@ -77,7 +77,8 @@ def test_a_person_is_asked(capsys, monkeypatch, answer, is_trusted):
     assert "everything of the kinds pgo that this key (key id " in words
     assert "will run as you" in words
     assert bool(rules_of_this_account().trusted) is is_trusted
-    assert code == (0 if is_trusted else 130)
+    assert code == (0 if is_trusted else 1)
+    assert ("nothing is changed" in words) is not is_trusted
 
 
 def test_segments_are_trusted_by_their_digests(run):
@@ -121,8 +122,11 @@ def test_removing_tells_what_trusts_it_still(run, monkeypatch):
 
 def test_a_name_that_nobody_has_is_refused(run):
     """With where to look."""
-    code, _, err = run("revoke", "nobody")
-    assert (code, "see overwinter trust list" in err) == (4, True)
+    for given in ("nobody", "ci:abc", "segment:5e"):
+        code, _, err = run("revoke", given)
+        assert code == 4
+        assert err.startswith(f"overwinter: what was given: '{given}'")
+        assert err.endswith("; see overwinter trust list\n")
 
 
 # --- listing ----------------------------------------------------------------
@@ -151,6 +155,13 @@ def test_everything_that_is_said_is_listed(run, monkeypatch):
     assert code == 0
     assert out.splitlines()[0].split() == ["state", "what", "kinds", "until", "where"]
     assert len(out.splitlines()) == 6
+
+
+def test_a_machine_that_trusts_nobody_says_so(run):
+    """Instead of a table of nothing."""
+    code, out, err = run("list")
+    assert (code, out) == (0, "")
+    assert "the first save makes a key of your own" in err
 
 
 # --- why --------------------------------------------------------------------

@@ -24,7 +24,7 @@ from ..trust import (
 )
 from ..trust.configuration import rules_of_this_account, user_file
 from ..trust.editing import Subject, subject_of
-from .codes import DAMAGED
+from .codes import DAMAGED, FAILED
 from .options import json_option
 from .output import print_json, print_table, print_words
 
@@ -73,8 +73,9 @@ def add(
         raise click.UsageError(f"give the key a name: NAME:{nameless[0]}")
     for each in found:
         # What is asked about is all that is then changed.
-        if not yes:
-            _ask(each, kinds)
+        if not (yes or _is_meant(each, kinds)):
+            print_words("nothing is changed")
+            return FAILED
         last = until.date() if until else None
         _tell(
             editing.add(each, frozenset(kinds) if kinds else None, last),
@@ -84,8 +85,8 @@ def add(
     return 0
 
 
-def _ask(subject: Subject, kinds: tuple[str, ...]) -> None:
-    """Have the person at the terminal say yes; who is none has said it by --yes."""
+def _is_meant(subject: Subject, kinds: tuple[str, ...]) -> bool:
+    """Return what the person at the terminal says."""
     if subject.is_segment:
         what = "what is in this segment, whoever signed it,"
     else:
@@ -95,7 +96,7 @@ def _ask(subject: Subject, kinds: tuple[str, ...]) -> None:
     print_words(f"{subject}: {what} will run as you, whenever a bundle is loaded")
     if not sys.stdin.isatty():
         raise click.UsageError("nobody is here to be asked: say --yes if that is meant")
-    click.confirm("Trust it?", abort=True, err=True)
+    return click.confirm("Trust it?", err=True)
 
 
 @trust.command()
@@ -162,6 +163,9 @@ def list_(as_json: bool) -> int:
     rows = list(_said(rules_of_this_account()))
     if as_json:
         print_json({"version": _JSON_VERSION, "rules": rows})
+        return 0
+    if not rows:
+        print_words("nothing is trusted yet; the first save makes a key of your own")
         return 0
     print_table(
         ["state", "what", "kinds", "until", "where"],

@@ -28,6 +28,8 @@ from .signing import existing_key
 
 __all__ = ["Subject", "add", "remove", "revoke", "subject_of"]
 
+_GIVEN = "what was given"
+
 
 @attrs.frozen
 class Subject:
@@ -65,15 +67,22 @@ def subject_of(text: str, rules: Rules) -> Subject:
         named = {each.key for each in rules.trusted if each.name == text}
         if len(named) == 1:
             return Subject(named.pop(), text)
-        found = f"{text!a:.80}, a name of {len(named)} keys"
-        expected = "a key as name:base64, segment:hex, or a name that is known"
-        raise TrustError("the keys", found, expected, "see overwinter trust list")
-    said = read_line(f"revoke {text}", "what was given")
+        of = f"the name of {len(named)} keys" if named else "the name of no key"
+        expected = "name:base64, segment:hex, or the name of one that is listed"
+        raise _no_subject(f"{text!a:.80}, {of}", expected)
+    try:
+        said = read_line(f"revoke {text}", _GIVEN)
+    except TrustError as error:
+        raise _no_subject(error.found, error.expected) from None
     for digest in said.revoked_segments:
         return Subject(digest, is_segment=True)
     (key,) = said.revoked
     known = [each.name for each in rules.trusted if each.key == key]
     return Subject(key, text.rpartition(":")[0] or (known or [""])[0])
+
+
+def _no_subject(found: str, expected: str) -> TrustError:
+    return TrustError(_GIVEN, found, expected, "see overwinter trust list")
 
 
 def add(
