@@ -3,6 +3,7 @@
 import base64
 import os
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -257,3 +258,16 @@ def test_a_file_that_cannot_be_read_ends_all_trust(home):
     user_file().mkdir(parents=True)
     with pytest.raises(StoreError, match="not a regular file"):
         Policy.of_this_machine()
+
+
+def test_the_page_shows_lines_that_are_read(trust):
+    """Whoever copies them changes names and keys, and nothing else."""
+    page = Path(__file__).parents[2] / "docs" / "trust.md"
+    blocks = page.read_text(encoding="utf-8").split("```")
+    (shown,) = [each for each in blocks if each.startswith("\ntrust ")]
+    trust(*shown.strip().splitlines())
+    rules = rules_of_this_account()
+    assert [each.name for each in rules.trusted] == ["ci", "lab"]
+    assert rules.trusted[1].is_limited
+    assert len(rules.revoked) == len(rules.segments) == 1
+    assert len(rules.revoked_segments) == 1
