@@ -376,7 +376,7 @@ def test_a_policy_decides_about_what_is_loaded_not_saved(path):
     """A bundle may hold segments of several signers."""
     _save(path, ONE, key=SigningKey(bytes(32)))
     _save(path, TWO)
-    assert Policy.of_this_machine().trusted == {own_key().public}
+    assert Policy.of_this_machine().keys == {own_key().public}
     loaded = CacheArtifactManager.deserialize(path, environment=ENVIRONMENT)
     assert loaded["inductor"] == [TWO]
     assert [note.key for note in loaded.info.refused] == KEYS[:1]
