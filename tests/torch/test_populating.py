@@ -6,7 +6,7 @@ import logging
 import pytest
 
 import overwinter.torch
-from overwinter.errors import OverwinterError
+from overwinter.errors import OverwinterError, TrustError
 from overwinter.torch import building, versions
 from overwinter.torch.megacache import read_megacache
 
@@ -189,6 +189,20 @@ def test_a_strict_load_raises(tmp_path, recorder):
     """Whoever asked for it is told by an exception of ours."""
     with pytest.raises(OverwinterError, match="no such file"):
         overwinter.torch.load(tmp_path / "model.owb", strict=True)
+
+
+def test_a_load_that_is_required_raises_where_nobody_trusted_signed(
+    bundle, cache_in, monkeypatch, tmp_path
+):
+    """A job that must not start cold says so; else it is told and goes on."""
+    path = bundle(STATE)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another account"))
+    directory = cache_in("cache")
+    with pytest.raises(TrustError, match="overwinter trust add key-"):
+        overwinter.torch.load(path, required=True)
+    info = overwinter.torch.load(path)
+    assert info.empty() and info.problems
+    assert tree(directory) == {}
 
 
 def test_an_unknown_torch_populates_itself(bundle, cache_in, cold, monkeypatch):
