@@ -196,6 +196,7 @@ def test_a_load_that_is_required_raises_where_nobody_trusted_signed(
 ):
     """A job that must not start cold says so; else it is told and goes on."""
     path = bundle(STATE)
+    monkeypatch.delenv("OVERWINTER_SIGNING_KEY", raising=False)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "another account"))
     directory = cache_in("cache")
     with pytest.raises(TrustError, match="overwinter trust add key-"):
