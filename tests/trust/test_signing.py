@@ -5,11 +5,14 @@ import os
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import pytest
 
-from overwinter.errors import StoreError, TrustError
+from overwinter.errors import ConflictError, NotFoundError, StoreError, TrustError
 from overwinter.trust import Policy, SigningKey, existing_key, own_key, public_text
+from overwinter.trust.signatures import encoded_for_signing
+from overwinter.trust.signing import new_account_key, new_key, read_key
 
 SEED = bytes(range(32))
 PREFIX = "overwinter-secret-key-ed25519:"
@@ -239,3 +242,146 @@ def test_a_place_that_no_file_can_have_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / ("x" * 300)))
     with pytest.raises(StoreError, match="File name too long"):
         existing_key()
+
+
+# --- keys for elsewhere -----------------------------------------------------
+
+
+def test_a_key_for_elsewhere_is_made_for_its_reader_alone(tmp_path, key_file):
+    """Whatever the umask; this account signs with it as little as before."""
+    before = os.umask(0)
+    try:
+        made = new_key(tmp_path / "ci.key")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "ci.key").stat().st_mode & 0o777 == 0o600
+    assert read_key(tmp_path / "ci.key").public == made.public
+    assert existing_key() is None
+    assert not key_file.exists()
+
+
+def test_a_key_for_elsewhere_replaces_nothing(tmp_path):
+    """What is there may be a key that has signed already."""
+    new_key(tmp_path / "ci.key")
+    before = (tmp_path / "ci.key").read_bytes()
+    (tmp_path / "link").symlink_to(tmp_path / "missing")
+    for name in ("ci.key", "link"):
+        with pytest.raises(ConflictError, match="something there already"):
+            new_key(tmp_path / name)
+    assert (tmp_path / "ci.key").read_bytes() == before
+    assert not (tmp_path / "missing").exists()
+
+
+def test_no_folder_is_made_for_a_key_for_elsewhere(tmp_path):
+    """A slip in its path would hide the secret where nobody looks."""
+    with pytest.raises(NotFoundError, match="its folder"):
+        new_key(tmp_path / "no" / "ci.key")
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_key_says_its_name_on_its_second_line(tmp_path, monkeypatch):
+    """Literally; one without a name is the one line of every release."""
+    named, plain = tmp_path / "named", tmp_path / "plain"
+    assert new_key(named, "ci").name == "ci"
+    assert new_key(plain).name == ""
+    secret, name = named.read_text(encoding="ascii").splitlines()
+    assert (len(secret), name) == (len(TEXT), "# name: ci")
+    assert len(plain.read_text(encoding="ascii").splitlines()) == 1
+    for given in (str(named), f"{TEXT}\n# name: ci\n", f"{TEXT} # name: ci"):
+        monkeypatch.setenv("OVERWINTER_SIGNING_KEY", given)
+        assert own_key().name == "ci"
+
+
+@pytest.mark.parametrize("name", ["CI", "", " ", "a b", "c" * 65, "-a", "ci\nx", "ä"])
+def test_a_second_line_that_is_no_name_is_refused(tmp_path, name):
+    """Such a name could not be trusted under; none is made either."""
+    path = tmp_path / "key"
+    path.write_text(f"{TEXT}\n# name: {name}\n", encoding="utf-8")
+    with pytest.raises(TrustError, match="no signing key"):
+        read_key(path)
+    if name:
+        with pytest.raises(ValueError, match="expected a name of small letters"):
+            new_key(tmp_path / "other", name)
+        assert not (tmp_path / "other").exists()
+
+
+def test_the_own_key_file_is_one_line(key_file):
+    """Releases 0.1 and 0.2 share it, and refuse a second one."""
+    new_account_key()
+    assert key_file.read_text(encoding="ascii").count("\n") == 1
+    with pytest.raises(ConflictError):
+        new_account_key()
+    assert existing_key() is not None
+
+
+def test_a_key_tells_where_it_is_from(tmp_path, monkeypatch, key_file):
+    """The variable is named where it decides."""
+    assert own_key().where == str(key_file)
+    path = tmp_path / "ci.key"
+    assert new_key(path).where == str(path)
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(path))
+    assert own_key().where == f"{path}, as OVERWINTER_SIGNING_KEY says"
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", TEXT)
+    assert own_key().where == "OVERWINTER_SIGNING_KEY"
+
+
+# --- mounted secrets --------------------------------------------------------
+
+
+@pytest.fixture
+def mounted(tmp_path, monkeypatch):
+    """Return a key as Kubernetes mounts it: links in a folder that all may write."""
+    folder = tmp_path / "secrets"
+    (folder / "..2026_11_23").mkdir(parents=True)
+    (folder / "..data").symlink_to("..2026_11_23")
+    (folder / "ci").symlink_to("..data/ci")
+    folder.chmod(0o1777)
+    path = folder / "..2026_11_23" / "ci"
+    path.write_text(TEXT, encoding="ascii")
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(folder / "ci"))
+    return path
+
+
+@pytest.mark.parametrize("mode", [0o400, 0o440, 0o444, 0o600, 0o640, 0o644])
+def test_a_mounted_secret_may_be_read_by_others(mounted, mode):
+    """Docker gives 0444, Kubernetes 0640 to a group: who is in there may read it."""
+    mounted.chmod(mode)
+    assert own_key().public == SigningKey(SEED).public
+
+
+@pytest.mark.parametrize("mode", [0o602, 0o620, 0o666])
+def test_a_given_key_that_others_may_write_is_refused(mounted, mode):
+    """Whoever writes it signs as us; the step that mends it is said."""
+    mounted.chmod(mode)
+    with pytest.raises(TrustError, match=f"others may write .mode {mode:04o}") as it:
+        own_key()
+    assert "chmod go-w" in str(it.value)
+
+
+def test_a_given_key_may_be_roots_and_nobody_elses(mounted, monkeypatch):
+    """Root mounts secrets; what another account owns, it can write."""
+    owner = mounted.stat().st_uid
+    of = SimpleNamespace(owner=owner)
+
+    def fstat(descriptor):
+        found = list(os.stat(descriptor))
+        found[4] = of.owner
+        return os.stat_result(found)
+
+    monkeypatch.setattr(os, "fstat", fstat)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for of.owner in (0, 1000):
+        assert own_key().public == SigningKey(SEED).public
+    of.owner = 1001
+    with pytest.raises(TrustError, match="a key that belongs to user 1001"):
+        own_key()
+
+
+def test_no_statement_is_signed_as_a_bare_message():
+    """Else whoever chooses the message has a segment signed."""
+    key = SigningKey(SEED)
+    signed = key.sign(b"words")
+    message = encoded_for_signing(b"words")
+    with pytest.raises(ValueError, match="expected no encoded statement"):
+        key.sign_bare(message)
+    assert key.sign_bare(b"x" + message) != signed.signature

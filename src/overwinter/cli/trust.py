@@ -19,7 +19,7 @@ from ..trust import (
     Trusted,
     editing,
     existing_key,
-    key_id,
+    key_id_text,
     public_text,
 )
 from ..trust.configuration import rules_of_this_account, user_file
@@ -90,7 +90,7 @@ def _is_meant(subject: Subject, kinds: tuple[str, ...]) -> bool:
     if subject.is_segment:
         what = "what is in this segment, whoever signed it,"
     else:
-        number = key_id(subject.of).hex()
+        number = key_id_text(subject.of)
         of = f"of the kinds {', '.join(kinds)} " if kinds else ""
         what = f"everything {of}that this key (key id {number}) signs"
     print_words(f"{subject}: {what} will run as you, whenever a bundle is loaded")

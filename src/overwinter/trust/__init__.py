@@ -11,7 +11,7 @@ Layout: ``schema/FORMAT.md``, "Signatures".
 # cryptography is imported where it is used: 25 ms that inspecting does not need.
 from .configuration import Rules, Trusted
 from .policy import Permission, Policy, Refusal
-from .public import key_id, public_text
+from .public import key_id, key_id_text, named_text, public_text
 from .signatures import STATEMENT_TYPE, Signature, valid_signers
 from .signing import SigningKey, existing_key, own_key
 
@@ -26,6 +26,8 @@ __all__ = [
     "Trusted",
     "existing_key",
     "key_id",
+    "key_id_text",
+    "named_text",
     "own_key",
     "public_text",
     "valid_signers",

@@ -19,7 +19,7 @@ import attrs
 
 from ..errors import NotFoundError, StoreError, TrustError
 from ..sources import FileSource
-from .public import is_weak, key_of, public_text
+from .public import NAME, is_weak, key_of, public_text
 from .signing import SECRET_PREFIX
 
 __all__ = [
@@ -34,7 +34,6 @@ __all__ = [
 TRUSTED_VARIABLE = "OVERWINTER_TRUSTED_KEYS"
 SEGMENT = "segment"  # what a digest is written behind; no key is called so
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 _KIND = re.compile(r"[a-z0-9_]{1,64}(/[a-z0-9_]{1,64})?")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -170,7 +169,7 @@ def read_line(line: str, where: str) -> Rules:
         of = {bytes.fromhex(rest): where}
         return Rules(segments=of) if verb == "trust" else Rules(revoked_segments=of)
     key = key_of(rest)
-    if key is None or not (_NAME.fullmatch(name) or (verb == "revoke" and not name)):
+    if key is None or not (NAME.fullmatch(name) or (verb == "revoke" and not name)):
         expected = "name:base64 of the 32 bytes of a key"
         raise _refused(where, f"{subject!a:.120}", expected)
     if verb == "revoke":

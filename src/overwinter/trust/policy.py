@@ -12,7 +12,7 @@ import attrs
 
 from ..errors import TrustError
 from .configuration import Rules, Trusted, rules_of_this_account
-from .public import is_weak, public_text
+from .public import is_weak, named_text, public_text
 from .signing import existing_key
 
 __all__ = ["Permission", "Policy", "Refusal"]
@@ -207,12 +207,11 @@ class Policy:
         key = min(signers)
         more = f" and {len(signers) - 1} more" if len(signers) > 1 else ""
         none = "" if self.trusted else " (it has none of its own yet)"
-        named = f"key-{key[:4].hex()}:{public_text(key)}"
         return Refusal(
             f"signed by {public_text(key)}{more}",
             f"a key that this machine trusts{none}",
             "if that is the key that its signer shows (overwinter key show)",
-            f"overwinter trust add {named}",
+            f"overwinter trust add {named_text(key)}",
         )
 
     def unvouched(

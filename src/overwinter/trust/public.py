@@ -6,7 +6,17 @@ import base64
 import hashlib
 import re
 
-__all__ = ["is_weak", "key_id", "key_of", "public_text"]
+__all__ = [
+    "NAME",
+    "is_weak",
+    "key_id",
+    "key_id_text",
+    "key_of",
+    "named_text",
+    "public_text",
+]
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")  # what people call a key
 
 _TEXT = re.compile(r"[A-Za-z0-9+/]{43}=")
 
@@ -14,6 +24,11 @@ _TEXT = re.compile(r"[A-Za-z0-9+/]{43}=")
 def public_text(key: bytes) -> str:
     """Return a public key in the form that people exchange: base64."""
     return base64.b64encode(key).decode()
+
+
+def named_text(key: bytes, name: str = "") -> str:
+    """Return a public key as one is told to trust it, ``name:base64``."""
+    return f"{name or f'key-{key[:4].hex()}'}:{public_text(key)}"
 
 
 def key_of(text: str) -> bytes | None:
@@ -32,6 +47,11 @@ def key_id(key: bytes) -> bytes:
     It draws them; ours follow from the key, so that whoever knows it knows them.
     """
     return hashlib.sha256(key).digest()[:8]
+
+
+def key_id_text(key: bytes) -> str:
+    """Return the key's number as minisign shows it, which is backwards."""
+    return key_id(key)[::-1].hex().upper()
 
 
 # The field of edwards25519, and where its eight points of small order lie. With one

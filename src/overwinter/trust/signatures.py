@@ -12,6 +12,7 @@ from .public import is_weak
 
 __all__ = [
     "ED25519",
+    "STATEMENT_BEGIN",
     "STATEMENT_TYPE",
     "Signature",
     "encoded_for_signing",
@@ -20,6 +21,10 @@ __all__ = [
 
 ED25519 = "ed25519"
 STATEMENT_TYPE = "application/vnd.overwinter.segment.v1+msgpack"
+
+# DSSE's pre-authentication encoding: the type is signed with the bytes, so that no
+# signature over something else can be passed off as one over a statement.
+STATEMENT_BEGIN = b"DSSEv1 %d %b " % (len(STATEMENT_TYPE), STATEMENT_TYPE.encode())
 
 
 @attrs.frozen
@@ -45,10 +50,7 @@ def valid_signers(
 
 def encoded_for_signing(statement: bytes) -> bytes:
     """Return what is signed: *statement* behind its type."""
-    # DSSE's pre-authentication encoding: the type is signed with the bytes, so
-    # that no signature over something else can be passed off as one over this.
-    kind = STATEMENT_TYPE.encode()
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(statement), statement)
+    return STATEMENT_BEGIN + b"%d %b" % (len(statement), statement)
 
 
 def _holds(signature: Signature, message: bytes) -> bool:
