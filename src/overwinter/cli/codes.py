@@ -11,7 +11,14 @@ from ..errors import (
     VersionError,
 )
 
-__all__ = ["DAMAGED", "FAILED", "INTERRUPTED", "exit_code"]
+__all__ = [
+    "CONFLICT",
+    "DAMAGED",
+    "FAILED",
+    "INTERRUPTED",
+    "NOT_FOUND",
+    "exit_code",
+]
 
 FAILED, USAGE, NOT_FOUND, DAMAGED, OUT_OF_REACH, CONFLICT = 1, 2, 3, 4, 5, 6
 INTERRUPTED = 130  # as a shell reports a process that SIGINT ended

@@ -7,6 +7,7 @@ import click
 from ..version import VERSION
 from .diff import diff
 from .inspect import inspect
+from .key import key
 from .migrate import migrate
 from .repack import repack
 from .schema import schema
@@ -26,6 +27,7 @@ def overwinter() -> None:
 
 overwinter.add_command(diff)
 overwinter.add_command(inspect)
+overwinter.add_command(key)
 overwinter.add_command(migrate)
 overwinter.add_command(repack)
 overwinter.add_command(schema)
