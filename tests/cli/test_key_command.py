@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from bundles import KEY, built, plans, sample
 
+from overwinter import Bundle
 from overwinter.cli.main import main
 from overwinter.trust import Policy, SigningKey, existing_key, own_key, public_text
 
@@ -230,3 +231,31 @@ def test_a_signature_that_is_not_given_is_told(run, given, arguments, code, word
     assert (found, out) == (code, "")
     assert words in err
     assert not os.path.lexists("out.minisig")
+
+
+# --- sign -------------------------------------------------------------------
+
+
+def test_a_bundle_is_signed_by_one_more(run, monkeypatch):
+    """Once its signer is trusted; before, it is carried and the code is 4."""
+    theirs = SigningKey(bytes(32))
+    Path("model.owb").write_bytes(built(plans(("a", b"1")), key=theirs))
+    code, out, err = run("sign", "model.owb", "-o", "stranger.owb")
+    assert code == 4
+    assert "0 segments signed" in out
+    assert "overwinter trust add" in err
+    named = f"ci:{public_text(theirs.public)}"
+    monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", named)
+    assert run("sign", "model.owb", "-o", "new.owb") == (
+        0,
+        "new.owb: 1 segments signed, 0 had your signature already, "
+        "0 carried as they are\n",
+        "",
+    )
+    (segment,) = Bundle("new.owb").segments
+    assert set(segment.signers) == {theirs.public, own_key().public}
+    report = json.loads(run("sign", "new.owb", "-o", "again.owb", "--json")[1])
+    assert (report["version"], report["signed"], report["already"]) == (1, 0, 1)
+    assert run("sign", "model.owb", "-o", "new.owb")[0] == 6
+    assert run("sign", "missing.owb", "-o", "x")[0] == 3
+    assert run("sign", "model.owb")[0] == 2

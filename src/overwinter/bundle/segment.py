@@ -30,6 +30,7 @@ __all__ = [
     "read_foot",
     "read_signatures",
     "read_statement",
+    "with_signatures",
     "write_foot",
     "write_signatures",
     "write_words",
@@ -328,6 +329,17 @@ def write_signatures(signatures: Sequence[Signature]) -> bytes:
     """Return the bytes of a segment's signatures, sorted by key."""
     ordered = sorted(signatures, key=lambda each: each.key)
     return pack([attrs.asdict(each) for each in ordered])
+
+
+def with_signatures(foot: Foot, signatures: Sequence[Signature]) -> tuple[Foot, bytes]:
+    """Return the foot of a segment that has these signatures, and their bytes."""
+    data = write_signatures(signatures)
+    return attrs.evolve(
+        foot,
+        segment_size=foot.segment_size - foot.signatures_size + len(data),
+        signatures_size=len(data),
+        signatures_crc=zlib.crc32(data),
+    ), data
 
 
 def read_signatures(

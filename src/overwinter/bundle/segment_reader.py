@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..errors import BlockDamagedError, SegmentDamagedError
 from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK
-from ..trust import Signature, valid_signers
+from ..trust import Signature, SigningKey, valid_signers
 from .blocks import (
     LAYOUT_ENTRY,
     STORED,
@@ -70,6 +70,10 @@ class Segment:
         """Return those of *keys* whose signatures over the statement hold."""
         named = [each for each in self.signatures if each.key in keys]
         return valid_signers(self._words, named)
+
+    def sign(self, key: SigningKey) -> Signature:
+        """Return the signature of the statement by *key*."""
+        return key.sign(self._words)
 
     @property
     def is_as_written(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import files
+from ..countersign import countersign
 from ..detached import detached_signature
 from ..errors import ConflictError, NotFoundError
 from ..trust import SigningKey, existing_key, key_id_text, minisign, named_text
@@ -22,8 +23,8 @@ from ..trust.signing import (
     new_key,
     read_key,
 )
-from .codes import CONFLICT, NOT_FOUND
-from .options import json_option
+from .codes import CONFLICT, DAMAGED, NOT_FOUND
+from .options import json_option, out_option
 from .output import print_json, print_line, print_table, print_words, printable
 from .progress import shown
 
@@ -34,7 +35,7 @@ _JSON_VERSION = 1
 
 @click.group()
 def key() -> None:
-    """Make and show the keys that sign here. No command shows a secret."""
+    """Make, show and use the keys that sign here. No command shows a secret."""
 
 
 @key.command()
@@ -182,6 +183,36 @@ def export(
     except FileExistsError as error:
         raise ConflictError(out) from error
     return 0
+
+
+# --- sign -------------------------------------------------------------------
+
+
+@key.command()
+@click.argument("file", metavar="BUNDLE", type=click.Path(dir_okay=False))
+@out_option
+@json_option
+def sign(file: str, out: str, as_json: bool) -> int:
+    """
+    Write BUNDLE again as NEW, whose segments have your signature too.
+
+    Whoever trusts you then runs what others saved: only what is sound, and what you
+    trust without limits, is signed. Everything else is carried as it is.
+    Exits with 4 where there is such.
+    """
+    with shown("verifying") as progress:
+        report = countersign(file, out, progress=progress)
+    if as_json:
+        print_json(report.as_dict())
+    else:
+        print_line(
+            f"{printable(report.file)}: {report.signed:,} segments signed, "
+            f"{report.already:,} had your signature already, "
+            f"{report.carried:,} carried as they are"
+        )
+    for problem in report.problems:
+        print_words(problem)
+    return DAMAGED if report.problems else 0
 
 
 def _key(file: str | None) -> SigningKey | None:
