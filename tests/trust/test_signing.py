@@ -5,12 +5,18 @@ import os
 import subprocess
 import sys
 import textwrap
-from types import SimpleNamespace
 
 import pytest
 
 from overwinter.errors import ConflictError, NotFoundError, StoreError, TrustError
-from overwinter.trust import Policy, SigningKey, existing_key, own_key, public_text
+from overwinter.trust import (
+    Policy,
+    SigningKey,
+    existing_key,
+    own_key,
+    public_text,
+    signing,
+)
 from overwinter.trust.signatures import encoded_for_signing
 from overwinter.trust.signing import new_account_key, new_key, read_key
 
@@ -358,23 +364,17 @@ def test_a_given_key_that_others_may_write_is_refused(mounted, mode):
     assert "chmod go-w" in str(it.value)
 
 
-def test_a_given_key_may_be_roots_and_nobody_elses(mounted, monkeypatch):
-    """Root mounts secrets; what another account owns, it can write."""
-    owner = mounted.stat().st_uid
-    of = SimpleNamespace(owner=owner)
-
-    def fstat(descriptor):
-        found = list(os.stat(descriptor))
-        found[4] = of.owner
-        return os.stat_result(found)
-
-    monkeypatch.setattr(os, "fstat", fstat)
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    for of.owner in (0, 1000):
-        assert own_key().public == SigningKey(SEED).public
-    of.owner = 1001
-    with pytest.raises(TrustError, match="a key that belongs to user 1001"):
+def test_a_given_key_of_another_user_is_taken_only_from_a_folder_of_ours(
+    mounted, monkeypatch
+):
+    """A container sees its host's file so; in a folder for all, who put it there?"""
+    ours = mounted.stat().st_uid
+    monkeypatch.setattr(signing, "_content", lambda _: (TEXT, ours + 1, 0o444))
+    folder = mounted.parents[1]
+    with pytest.raises(TrustError, match=f"a key that belongs to user {ours + 1}"):
         own_key()
+    folder.chmod(0o755)
+    assert own_key().public == SigningKey(SEED).public
 
 
 def test_no_statement_is_signed_as_a_bare_message():

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from ..errors import ConflictError, NotFoundError, StoreError, TrustError
-from ..files import PathLike, create_once
+from ..files import PathLike, create_once, told
 from ..sources import FileSource
 from .public import NAME, public_text
 from .signatures import ED25519, STATEMENT_BEGIN, Signature, encoded_for_signing
@@ -202,9 +202,10 @@ def read_key(path: PathLike) -> SigningKey:
     """
     name = os.fspath(path)
     text, owner, mode = _content(path)
-    # Of the file and not of its folders: who may not write it could put none of its
-    # own in its place, as that would belong to them.
-    if owner not in (os.geteuid(), 0):
+    # What is ours or root's is so in any folder: who put a file of their own in its
+    # place would own that. A file of somebody else, as a container sees its host's, is
+    # what is meant only where nobody else could have put it there.
+    if owner not in (os.geteuid(), 0) and not _is_ours(os.path.dirname(name) or "."):
         found = f"a key that belongs to user {owner}"
     elif mode & 0o022:
         found = f"a key that others may write (mode {mode:04o})"
@@ -212,6 +213,13 @@ def read_key(path: PathLike) -> SigningKey:
         return _parsed(text, name)
     remedy = "chown or chmod go-w it if it is the one that is meant"
     raise TrustError(name, found, "one that only you, or root, may write", remedy)
+
+
+def _is_ours(folder: str) -> bool:
+    """Return whether only we and root can put something into *folder*."""
+    with told(folder, "look at it"):
+        found = os.stat(folder)
+    return found.st_uid in (os.geteuid(), 0) and not found.st_mode & 0o022
 
 
 def new_key(path: PathLike, name: str = "") -> SigningKey:
