@@ -20,6 +20,12 @@ from overwinter.trust import SigningKey
 KEY = SigningKey(bytes(range(32)))
 WRITER = "tests 1"
 ENVIRONMENT: Environment = {"os": "linux", "cpu_flags": ["avx", "sse"]}
+# What must be said of a pickle of torch's, and is not known without a torch.
+TORCH: dict[str, str | list[str]] = {
+    "python_tag": "cpython-311",
+    "torch_key": "00" * 32,
+    "torch_version": "2.13.0",
+}
 
 Record = tuple[str, str, tuple[tuple[str, Any], ...]]
 PAYLOAD = "payload"

@@ -5,6 +5,7 @@ A home of its own: no key, cache or setting of this machine.
 """
 
 import io
+import sys
 from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +13,12 @@ from typing import IO
 
 import pytest
 from both_readers import difference
+from bundles import TORCH
 
 from overwinter import files, upgrade
 from overwinter.bundle import writer
 from overwinter.bundle.trailer import END
+from overwinter.environment import capture
 
 # Of one test, so that a search among hundreds does not read all of them twice.
 MOST_BUNDLES, MOST_BYTES = 12, 2**23
@@ -36,6 +39,14 @@ def home(read_by_both: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv("OVERWINTER_SIGNING_KEY", raising=False)
     monkeypatch.delenv("OVERWINTER_TRUSTED_KEYS", raising=False)
     return path
+
+
+@pytest.fixture
+def torch_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine say which torch it has, without one: as `overwinter.torch`."""
+    for name in ("save", "load", "manager"):
+        module = sys.modules[f"overwinter.{name}"]
+        monkeypatch.setattr(module, "capture", lambda: capture(TORCH))
 
 
 @pytest.fixture(autouse=True)

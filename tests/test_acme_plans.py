@@ -12,6 +12,7 @@ from typing import Any
 
 import attrs
 import pytest
+from bundles import TORCH
 
 from overwinter.registry import GROUP
 from overwinter.version import VERSION
@@ -247,7 +248,8 @@ def test_plans_are_saved_and_loaded(machine):
     assert (machine.root / "acme" / "one.bin").read_bytes() == b"program"
 
 
-SAVE_ALL = """
+SAVE_ALL = f"""
+    SAID = {TORCH!r}
     import json, sys
     from acme_plans import Plan
     from brittle import Brittle
@@ -259,27 +261,28 @@ SAVE_ALL = """
         Plan("one", (), 5, b"program"), Brittle("two"), Drifting("three"),
         InductorArtifact("f" + "a" * 51, b"graph"), PGOArtifact("job:0:main", b"pgo"),
     ]
-    info = save(sys.argv[1], artifacts, environment={}, allow_drafts=True)
+    info = save(sys.argv[1], artifacts, environment=SAID, allow_drafts=True)
     print(json.dumps(info.artifacts))
 """
 
-LOAD_ALL = """
+LOAD_ALL = f"""
+    SAID = {TORCH!r}
     import json, sys
     from overwinter import CacheArtifactManager, load, save
     from overwinter.kinds import InductorArtifact, PGOArtifact
 
-    info = load(sys.argv[1], environment={})
+    info = load(sys.argv[1], environment=SAID)
     ours = [
         InductorArtifact("f" + "b" * 51, b"graph"), PGOArtifact("job:1:main", b"pgo"),
     ]
-    save("ours.owb", ours, environment={})
-    again = CacheArtifactManager.deserialize("ours.owb", environment={}, strict=True)
-    print(json.dumps({
+    save("ours.owb", ours, environment=SAID)
+    again = CacheArtifactManager.deserialize("ours.owb", environment=SAID, strict=True)
+    print(json.dumps({{
         "artifacts": info.artifacts,
-        "opaque": {note.kind: note.reason for note in info.opaque},
+        "opaque": {{note.kind: note.reason for note in info.opaque}},
         "again": [again["inductor"] + again["pgo"] == ours],
         "problems": info.problems,
-    }))
+    }}))
 """
 
 TORCHS = {"inductor": ["f" + "a" * 51], "pgo": ["job:0:main"]}

@@ -6,6 +6,7 @@ import pickle
 import stat
 
 import pytest
+from bundles import TORCH
 
 from overwinter import load, save
 from overwinter.cache_directory import CacheDirectory
@@ -248,10 +249,11 @@ def test_a_root_that_is_swapped_is_not_written(root, tmp_path):
 def test_a_load_tells_and_goes_on_cold(home, root, monkeypatch):
     """A miss never breaks a job."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(root))
-    save(home / "a.owb", [InductorArtifact("f" + "a" * 51, b"x")])
+    artifacts = [InductorArtifact("f" + "a" * 51, b"x")]
+    save(home / "a.owb", artifacts, environment=TORCH)
     root.mkdir()
     root.chmod(0o777)
-    info = load(home / "a.owb")
+    info = load(home / "a.owb", environment=TORCH)
     assert info.empty()
     (note,) = info.failed
     assert "is writable by others (mode 0777)" in note.reason

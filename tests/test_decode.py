@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 import pytest
 from acme.plans import Plan, records_of, registered
+from bundles import TORCH
 
 from overwinter import Bundle, CacheArtifactFactory, CacheArtifactManager
 from overwinter.bundle import KindStamp, Records, Segment, append_segment, write_bundle
@@ -30,7 +31,7 @@ from overwinter.trust import Policy, SigningKey
 
 OWN = SigningKey(bytes(32))
 FOREIGN = SigningKey(bytes(range(32)))
-MACHINE = {"os": "linux", "cpu_arch": "x86_64", "cpu_flags": ["avx"]}
+MACHINE = {"os": "linux", "cpu_arch": "x86_64", "cpu_flags": ["avx"], **TORCH}
 GRAPH = "f" + "a" * 51
 
 

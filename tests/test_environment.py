@@ -18,6 +18,7 @@ from overwinter.environment import (
     capture,
     instruction_sets,
     misfit,
+    unstated,
 )
 from overwinter.errors import StoreError
 
@@ -55,14 +56,21 @@ def test_an_exact_field_that_the_machine_lacks_is_a_misfit():
 
 
 def test_a_field_that_the_artifact_does_not_say_fits():
-    """Unless the rule requires it: then silence is not safe."""
+    """Unless the rule requires it: then what nobody said is equal to nothing."""
     assert misfit({}, {"os": "linux"}, {"os": EXACT}) is None
     assert misfit(None, {"os": "linux"}, {"os": EXACT}) is None
-    words = "os: not recorded with the artifact, so not safe here"
-    assert misfit({}, {"os": "linux"}, {"os": EXACT_REQUIRED}) == words
-    assert misfit(None, {"os": "linux"}, {"os": EXACT_REQUIRED}) == words
+    words = (
+        "os: not recorded with the artifact, so not safe here; save it again with an "
+        "environment that says it: for torch's artifacts overwinter.torch.environment()"
+    )
+    for machine in ({"os": "linux"}, {"os": ""}, {}):
+        assert misfit({}, machine, {"os": EXACT_REQUIRED}) == words
+        assert misfit({"os": ""}, machine, {"os": EXACT_REQUIRED}) == words
+        assert misfit(None, machine, {"os": EXACT_REQUIRED}) == words
     flags = {"cpu_flags": CONTAINED}
-    assert misfit({}, {"cpu_flags": ["avx"]}, flags) is not None
+    for said in ({}, {"cpu_flags": []}, {"cpu_flags": ""}, {"cpu_flags": " "}):
+        assert misfit(said, {"cpu_flags": ["avx"]}, flags) is not None
+        assert unstated(said, flags) == ("cpu_flags",)
 
 
 def test_a_contained_field_needs_every_entry_here():
@@ -70,7 +78,6 @@ def test_a_contained_field_needs_every_entry_here():
     rules = {"cpu_flags": CONTAINED}
     has = {"cpu_flags": ["avx", "avx2", "sse"]}
     assert misfit({"cpu_flags": ["avx"]}, has, rules) is None
-    assert misfit({"cpu_flags": []}, has, rules) is None
     assert misfit({"cpu_flags": ["vaes", "avx", "amx"]}, has, rules) == (
         "cpu_flags: needs amx vaes, which this machine lacks"
     )

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from acme.plans import Plan, records_of, registered
+from bundles import TORCH
 
 from overwinter import Bundle, CacheArtifactFactory, load, save
 from overwinter.bundle import Records, append_segment, verify, write_bundle
@@ -37,6 +38,9 @@ from overwinter.kinds import (
 from overwinter.migration import Steps, migration, replace
 from overwinter.sources import BytesSource
 from overwinter.trust import SigningKey, own_key
+
+# Torch's artifacts are populated nowhere unless they say which torch they are for.
+pytestmark = pytest.mark.usefixtures("torch_said")
 
 GRAPH = "f" + "a" * 51
 RECORD = "2x/" + "c" * 52 + ".best_config"
@@ -199,11 +203,11 @@ def _a_directory(path: Path) -> Any:
 
 
 def _foreign(path: Path) -> Any:
-    return _bundle(*encode(ARTIFACTS, capture()), key=FOREIGN)
+    return _bundle(*encode(ARTIFACTS, capture(TORCH)), key=FOREIGN)
 
 
 def _not_signed(path: Path) -> Any:
-    return _unsigned(*encode(ARTIFACTS, capture()))
+    return _unsigned(*encode(ARTIFACTS, capture(TORCH)))
 
 
 UNUSABLE = pytest.mark.parametrize(
@@ -246,7 +250,7 @@ def test_a_bundle_without_permission_is_a_problem(path, cache):
     own_key()
     path.chmod(0)
     root = os.geteuid() == 0
-    policy, environment = _policy(), capture()
+    policy, environment = _policy(), capture(TORCH)
     if root:
         os.seteuid(65534)
     try:
@@ -277,7 +281,7 @@ def test_a_machine_with_a_damaged_key_trusts_nobody(path, cache, home):
 @pytest.mark.parametrize("key", [FOREIGN, None], ids=["foreign", "unsigned"])
 def test_a_refused_bundle_can_be_inspected_and_verified(key):
     """Reading is safe on anybody's bytes; only populating asks for trust."""
-    groups = encode(ARTIFACTS, capture())
+    groups = encode(ARTIFACTS, capture(TORCH))
     data = _bundle(*groups, key=key) if key else _unsigned(*groups)
     with Bundle(data) as bundle:
         assert list(verify(bundle)) == []
@@ -288,8 +292,8 @@ def test_a_refused_bundle_can_be_inspected_and_verified(key):
 
 def test_only_the_segments_that_we_trust_are_populated(cache):
     """A bundle that somebody else appended to."""
-    (mine,) = encode([InductorArtifact(GRAPH, b"mine")], capture())
-    (theirs,) = encode([InductorArtifact(GRAPH, b"theirs")], capture())
+    (mine,) = encode([InductorArtifact(GRAPH, b"mine")], capture(TORCH))
+    (theirs,) = encode([InductorArtifact(GRAPH, b"theirs")], capture(TORCH))
     info = load(_appended(_bundle(mine), theirs, key=FOREIGN))
     assert list(_files(cache).values()) == [hashlib.sha256(b"mine").hexdigest()]
     assert [note.kind for note in info.refused] == ["inductor"]
@@ -317,7 +321,7 @@ ODD = ["torchinductor//outside", "torchinductor/.overwinter-x/outside", "é/outs
 @pytest.mark.parametrize("artifact", ARTIFACTS, ids=lambda each: each.type())
 def test_a_key_that_leads_outside_writes_nothing(artifact, cache, tmp_path):
     """Signed by ourselves, and refused all the same: nothing is written anywhere."""
-    (group,) = encode([artifact], capture())
+    (group,) = encode([artifact], capture(TORCH))
     keys = [*HOSTILE, f"{tmp_path}/outside"]
     keys += [] if artifact.type() == "pgo" else ODD
     columns = {name: column * len(keys) for name, column in group.columns.items()}
@@ -342,7 +346,7 @@ def test_a_key_that_leads_outside_writes_nothing(artifact, cache, tmp_path):
 @pytest.mark.skipif("cpu_flags" not in capture(), reason="no instruction sets known")
 def test_a_library_for_a_newer_cpu_is_not_populated(cache):
     """The flag that this CPU lacks is named; a library for this one is put there."""
-    here = capture()
+    here = capture(TORCH)
     newer = {**here, "cpu_flags": sorted([*here["cpu_flags"], "avx99_quantum"])}
     data = _bundle(
         *encode([NativeArtifact("torchinductor/new.so", b"new")], newer),
@@ -357,7 +361,7 @@ def test_a_library_for_a_newer_cpu_is_not_populated(cache):
 
 def test_an_environment_that_says_nothing_is_not_this_machines(cache):
     """An empty description is one: a library is safe nowhere in it."""
-    (group,) = encode([NativeArtifact("torchinductor/a.so", b"x")], capture())
+    (group,) = encode([NativeArtifact("torchinductor/a.so", b"x")], capture(TORCH))
     info = load(_bundle(group), environment={})
     assert not cache.exists()
     assert [note.key for note in info.skipped] == ["torchinductor/a.so"]
@@ -407,7 +411,7 @@ def test_every_migration_is_done_before_the_first_cache_is_touched(acme, cache):
         records_of(1, key=[f"old-{n}"], program=[b"1"], median_us=[1.0])
         for n in range(3)
     ]
-    data = _bundle(*encode([Plan("a", b"x"), *ARTIFACTS], capture()), groups[0])
+    data = _bundle(*encode([Plan("a", b"x"), *ARTIFACTS], capture(TORCH)), groups[0])
     for group in groups[1:]:
         data = _appended(data, group, key=own_key())
     info = load(data, strict=True)
@@ -436,7 +440,7 @@ def test_a_step_that_fails_costs_its_record_and_strict_the_load(acme):
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
 def test_a_load_that_is_interrupted_leaves_nothing(cache, tmp_path, error):
     """In the middle of the second block: staged files go, and none is published."""
-    data = _bundle(*encode(ARTIFACTS, capture()))
+    data = _bundle(*encode(ARTIFACTS, capture(TORCH)))
     calls = []
 
     def prepare(artifacts: list[Any]) -> list[Any]:
@@ -454,7 +458,7 @@ def test_a_load_that_is_interrupted_leaves_nothing(cache, tmp_path, error):
 def test_a_damaged_artifact_is_quarantined_and_the_rest_is_populated(cache):
     """A flipped byte in one payload block of three costs one graph."""
     graphs = [InductorArtifact(GRAPH, bytes([n]) * 2**22) for n in range(3)]
-    data = bytearray(_bundle(*encode(graphs, capture())))
+    data = bytearray(_bundle(*encode(graphs, capture(TORCH))))
     data[data.index(b"\x01" * 64) + 1_000] ^= 1
     info = load(bytes(data))
     assert len(_files(cache)) == 2

@@ -28,6 +28,9 @@ from overwinter.errors import (
 from overwinter.kinds import InductorArtifact
 from overwinter.trust import Policy, SigningKey
 
+# Torch's artifacts are populated nowhere unless they say which torch they are for.
+pytestmark = pytest.mark.usefixtures("torch_said")
+
 GRAPH, OTHER_GRAPH = "f" + "a" * 51, "f" + "b" * 51
 RECORD = "2x/" + "c" * 52 + ".best_config"
 

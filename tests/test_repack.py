@@ -10,6 +10,7 @@ from acme.plans import records_of as plans_of
 from bundles import (
     ENVIRONMENT,
     PLAN,
+    TORCH,
     appended,
     built,
     delivered,
@@ -36,7 +37,7 @@ from overwinter.trust import Policy, SigningKey
 
 KEY, OTHER = SigningKey(bytes(range(32))), SigningKey(bytes(32))
 POLICY = Policy([KEY.public])
-MACHINE = {"os": "linux", "torch_key": "t"}
+MACHINE = {"os": "linux", **TORCH}
 
 
 def graph(key: str, content: bytes) -> InductorArtifact:

@@ -1,5 +1,6 @@
 """Saving: whole files, nothing lost, and the same bytes from the same input."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 from acme.plans import Plan, registered
+from bundles import TORCH
 
 from overwinter import Bundle, CacheArtifactManager, save
 from overwinter.bundle import verify, write_bundle
@@ -34,7 +36,8 @@ from overwinter.kinds import (
 from overwinter.save import save_to_bytes
 from overwinter.trust import Policy, SigningKey, own_key
 
-ENVIRONMENT = {"os": "linux", "torch_version": "2.13.0"}
+ENVIRONMENT = {"os": "linux", **TORCH}
+RECORD = "2x/" + "c" * 52 + ".best_config"
 KEYS = ["f" + letter * 51 for letter in "abc"]
 ONE, TWO, THREE = (InductorArtifact(key, key[:2].encode()) for key in KEYS)
 
@@ -277,34 +280,35 @@ def test_without_a_key_nothing_is_written(path, monkeypatch):
 # --- two at once ------------------------------------------------------------
 
 _SAVER = """
-    import os, sys
+    import json, os, sys
     from overwinter import save
     from overwinter.kinds import InductorArtifact
     path, me, times = sys.argv[1], sys.argv[2], int(sys.argv[3])
     artifact = InductorArtifact("f" + me * 51, me.encode())
-    save(path + ".warm", [artifact])
+    said = json.loads(sys.argv[4])
+    save(path + ".warm", [artifact], environment=said)
     open(f"{path}.ready-{me}", "w").close()
     while not os.path.exists(path + ".go"):
         pass
     for number in range(times):
-        save(path, [InductorArtifact("f" + me * 51, b"%d" % number)])
+        artifact = InductorArtifact("f" + me * 51, b"%d" % number)
+        save(path, [artifact], environment=said)
 """
 
 
 @pytest.mark.parametrize("times", [1, 12])
 def test_processes_that_save_at_once_lose_nothing(path, times):
     """Ranks end together; the first of them makes the file, the others append."""
-    savers = [
-        subprocess.Popen(
-            [sys.executable, "-c", textwrap.dedent(_SAVER), str(path), me, str(times)]
-        )
-        for me in "abc"
-    ]
+    saver = [sys.executable, "-c", textwrap.dedent(_SAVER), str(path)]
+    said = json.dumps(ENVIRONMENT)
+    savers = [subprocess.Popen([*saver, me, str(times), said]) for me in "abc"]
     while len(list(path.parent.glob("*.ready-*"))) < len(savers):
         assert all(saver.poll() is None for saver in savers)
     path.with_name(path.name + ".go").touch()
     assert [saver.wait(timeout=60) for saver in savers] == [0] * len(savers)
-    loaded = CacheArtifactManager.deserialize(path, strict=True)
+    loaded = CacheArtifactManager.deserialize(
+        path, environment=ENVIRONMENT, strict=True
+    )
     found = sorted((each.key[1], each.content) for each in loaded["inductor"])
     assert found == sorted((me, b"%d" % n) for me in "abc" for n in range(times))
     with Bundle(path) as bundle:
@@ -351,11 +355,28 @@ def test_one_place_gets_one_artifact():
     assert len(forth.columns["key"]) == 1
 
 
+def test_a_save_tells_what_no_machine_will_populate(path):
+    """At once, where the facts can still be had, and what gives them."""
+    manager = CacheArtifactManager()
+    for kind, key in (("autotune", RECORD), ("inductor", KEYS[0])):
+        manager.record_artifact(kind, key, b"x" if kind == "inductor" else {})
+    _, info = manager.serialize()
+    (problem,) = info.problems
+    assert problem.startswith(
+        "inductor: saved without torch_version and torch_key, so that no machine will "
+        "populate them; "
+    )
+    _, info = manager.serialize(environment=ENVIRONMENT)
+    assert info.problems == []
+
+
 def test_what_is_saved_here_is_loaded_here(path):
-    """Without any argument: this machine's environment, and its own key."""
-    save(path, [ONE])
-    loaded = CacheArtifactManager.deserialize(path)
-    assert loaded == {"inductor": [ONE]}
+    """Without any argument; but what nobody says of a torch stays unknown."""
+    with registered(Plan):
+        save(path, [Plan("a", b"x"), ONE])
+        loaded = CacheArtifactManager.deserialize(path)
+    assert loaded == {"acme/plan": [Plan("a", b"x")]}
+    assert [note.kind for note in loaded.info.skipped] == ["inductor"]
     with Bundle(path) as bundle:
         (environment,) = bundle.segments[0].statement.environments
     assert environment["python_tag"] == sys.implementation.cache_tag

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from bundles import TORCH
 
 import overwinter.torch
 from overwinter import Bundle, CacheArtifactManager, default_manager, load, save
@@ -26,6 +27,7 @@ MACHINE: dict[str, str | list[str]] = {
     "cpu_arch": "x86_64",
     "cpu_flags": ["avx2"],
     "os": "linux",
+    **TORCH,
 }
 
 

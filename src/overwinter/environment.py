@@ -25,11 +25,13 @@ from .sources import read_text
 __all__ = [
     "CONTAINED",
     "EXACT",
+    "EXACT_REQUIRED",
     "Environment",
     "Rule",
     "capture",
     "instruction_sets",
     "misfit",
+    "unstated",
 ]
 
 Environment = Mapping[str, str | list[str]]
@@ -43,8 +45,9 @@ class Rule:
     Args:
         contained: The machine must have every entry of the artifact's list;
             otherwise both must be the same.
-        required: An artifact that does not say what it needs is no fit. For
-            artifacts that are machine code, silence is not safe.
+        required: An artifact that does not say it is no fit, also where this
+            machine does not know it either. For artifacts that hold code, what
+            nobody recorded is unknown, and nothing is equal to it.
     """
 
     contained: bool = False
@@ -67,12 +70,17 @@ def misfit(
         machine: This machine, as `capture` describes it.
         rules: The fields that matter to the artifact's kind.
     """
+    unknown = unstated(artifact, rules)
     for field, rule in rules.items():
         needs = (artifact or {}).get(field)
         has = machine.get(field)
+        if field in unknown:
+            return (
+                f"{field}: not recorded with the artifact, so not safe here; save it "
+                "again with an environment that says it: for torch's artifacts "
+                "overwinter.torch.environment()"
+            )
         if needs is None:
-            if rule.required:
-                return f"{field}: not recorded with the artifact, so not safe here"
             continue
         if rule.contained:
             missing = sorted(_entries(needs) - _entries(has))
@@ -81,6 +89,25 @@ def misfit(
         elif needs != has:
             return f"{field}: made for {_shown(needs)}, here is {_shown(has)}"
     return None
+
+
+def unstated(
+    artifact: Environment | None, rules: Mapping[str, Rule]
+) -> tuple[str, ...]:
+    """
+    Return the required fields that an artifact does not say: it fits nowhere.
+
+    An empty value says nothing: `capture` leaves out what it does not know.
+
+    Args:
+        artifact: What it was compiled for; ``None`` where nobody said.
+        rules: The fields that matter to the artifact's kind.
+    """
+    return tuple(
+        field
+        for field, rule in rules.items()
+        if rule.required and not _entries((artifact or {}).get(field))
+    )
 
 
 def capture(extra: Mapping[str, str | list[str]] | None = None) -> Environment:

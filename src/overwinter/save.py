@@ -11,7 +11,7 @@ from .artifact import CacheArtifact
 from .bundle import append_segment, write_bundle
 from .bundle.writer import DEFAULT_LEVEL, Records
 from .encode import Target, encode
-from .environment import Environment, capture
+from .environment import Environment, capture, unstated
 from .factory import CacheArtifactFactory
 from .files import PathLike
 from .info import CacheInfo, Note
@@ -138,7 +138,14 @@ def _info(records: list[Records], started: float) -> CacheInfo:
     for group in records:
         keys, stamp = group.columns["key"], group.stamp
         info.artifacts[stamp.kind] += keys
-        losses = CacheArtifactFactory.kind(stamp.kind).losses(stamp.version)
+        kind = CacheArtifactFactory.kind(stamp.kind)
+        if missing := unstated(group.environment, kind.cls.environment_rules):
+            info.problems.append(
+                f"{kind.name}: saved without {' and '.join(missing)}, so that no "
+                "machine will populate them; save again with an environment that says "
+                "it: for torch's artifacts overwinter.torch.environment()"
+            )
+        losses = kind.losses(stamp.version)
         if losses:
             reason = f"written as version {stamp.version}: lost {'; '.join(losses)}"
             info.reduced += [Note(stamp.kind, key, reason) for key in keys]

@@ -81,13 +81,16 @@ def test_a_library_fits_the_machine_that_built_it():
     assert misfit(MACHINE, more, RULES) is None
 
 
-@pytest.mark.parametrize("field", ["os", "cpu_arch", "cpu_flags"])
+@pytest.mark.parametrize(
+    "field", ["os", "cpu_arch", "cpu_flags", "python_tag", "torch_version"]
+)
 def test_a_library_that_does_not_say_what_it_needs_fits_nowhere(field):
-    """For machine code, silence is not safe."""
+    """For machine code silence is not safe, and an empty value says nothing."""
     silent = {name: value for name, value in MACHINE.items() if name != field}
-    assert misfit(silent, MACHINE, RULES) == (
-        f"{field}: not recorded with the artifact, so not safe here"
-    )
+    for said in (silent, {**silent, field: ""}, {**silent, field: []}):
+        for machine in (MACHINE, said):
+            reason = misfit(said, machine, RULES)
+            assert reason.startswith(f"{field}: not recorded with the artifact, so not")
 
 
 @pytest.mark.parametrize(

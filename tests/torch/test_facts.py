@@ -5,7 +5,7 @@ import os
 import pytest
 
 import overwinter.torch
-from overwinter import Bundle
+from overwinter import Bundle, CacheArtifactManager
 from overwinter import save as save_artifacts
 from overwinter.kinds import InductorArtifact, PGOArtifact
 from overwinter.torch.facts import environment
@@ -44,6 +44,19 @@ def test_artifacts_of_another_torch_are_skipped(field, tmp_path, recorder):
     assert sorted(note.kind for note in info.skipped) == ["inductor", "pgo"]
     for note in info.skipped:
         assert note.reason == f"{field}: made for another, here is {here[field]}"
+
+
+def test_a_manager_takes_torchs_facts_along(recorder):
+    """By the function that a save without them names."""
+    manager = CacheArtifactManager()
+    manager.record(GRAPH)
+    here = overwinter.torch.environment()
+    data, info = manager.serialize(environment=here)
+    assert info.problems == []
+    assert CacheArtifactManager.deserialize(data, environment=here) == {
+        "inductor": [GRAPH]
+    }
+    assert CacheArtifactManager.deserialize(data) == {}
 
 
 def test_a_load_asks_no_compiler(monkeypatch):

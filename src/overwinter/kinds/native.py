@@ -35,16 +35,18 @@ class NativeArtifact(CacheArtifact):
     )
     caches = CACHES
     # Machine code runs where it is put, so these are safety: a kernel for a newer
-    # CPU is found on an older one and dies there. The paths are not: where they
-    # differ, the framework asks for another file name.
+    # CPU is found on an older one and dies there, and one built with another torch's
+    # headers is found where torch was upgraded in place. The paths are not: where
+    # they differ, the framework asks for another file name. Of libc, not every
+    # system has a name.
     environment_rules = MappingProxyType(
         {
             "os": EXACT_REQUIRED,
             "cpu_arch": EXACT_REQUIRED,
             "cpu_flags": CONTAINED,
             "libc": EXACT,
-            "python_tag": EXACT,
-            "torch_version": EXACT,
+            "python_tag": EXACT_REQUIRED,
+            "torch_version": EXACT_REQUIRED,
             "torch_prefix": EXACT,
             "python_include": EXACT,
         }

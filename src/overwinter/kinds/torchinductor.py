@@ -8,8 +8,9 @@ import base64
 import hashlib
 import os
 import re
+from types import MappingProxyType
 
-from ..environment import EXACT
+from ..environment import EXACT_REQUIRED
 
 __all__ = [
     "CACHE",
@@ -21,10 +22,16 @@ __all__ = [
 
 CACHE = "torchinductor"
 
-# A pickle of one torch means nothing to another. Its key hashes torch's sources
-# (``torch_key``), so elsewhere it could only miss; pickles without such a key
-# must not be offered at all.
-PICKLE_RULES = {"python_tag": EXACT, "torch_version": EXACT, "torch_key": EXACT}
+# A pickle of one torch means nothing to another, and reading it runs what is in it.
+# Some of torch's keys hash its sources (``torch_key``), so that elsewhere they only
+# miss; others do not. So whoever saves must say all three: `overwinter.torch` does.
+PICKLE_RULES = MappingProxyType(
+    {
+        "python_tag": EXACT_REQUIRED,
+        "torch_version": EXACT_REQUIRED,
+        "torch_key": EXACT_REQUIRED,
+    }
+)
 
 
 def cache_directory() -> str:

@@ -15,16 +15,22 @@ import logging
 
 from ..bundle import Bundle
 from ..encode import Target
+from ..environment import Environment
 from ..errors import OverwinterError
 from ..files import PathLike
 from ..info import CacheInfo
 from ..save import save as _save
 from ..save import save_to_bytes
-from . import populating
+from . import facts, populating
 from .draining import Drained, drain, tuned_on
-from .facts import environment
 
-__all__ = ["load", "load_cache_artifacts", "save", "save_cache_artifacts"]
+__all__ = [
+    "environment",
+    "load",
+    "load_cache_artifacts",
+    "save",
+    "save_cache_artifacts",
+]
 
 log = logging.getLogger("overwinter")
 
@@ -47,11 +53,25 @@ def save(
         FormatError: What is at *path* is no bundle, or damaged at its end.
     """
     drained = drain()
-    facts = environment(drained.problems)
-    artifacts = tuned_on(facts.get("device_name"), drained.artifacts)
-    info = _save(path, artifacts, environment=facts, replace=replace, target=target)
+    machine = facts.environment(drained.problems)
+    artifacts = tuned_on(machine.get("device_name"), drained.artifacts)
+    info = _save(path, artifacts, environment=machine, replace=replace, target=target)
     _report(info, drained)
     return info
+
+
+def environment() -> Environment:
+    """
+    Return this machine's environment with torch's facts in it.
+
+    For who saves and loads torch's artifacts by `overwinter.save`, `overwinter.load`
+    or a manager: without these facts they are populated nowhere.
+    """
+    problems: list[str] = []
+    machine = facts.environment(problems)
+    for problem in problems:
+        log.warning("%s", problem)
+    return machine
 
 
 def load(path: PathLike, *, strict: bool = False, required: bool = False) -> CacheInfo:
@@ -83,9 +103,9 @@ def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
         ``torch.compiler.save_cache_artifacts``.
     """
     drained = drain()
-    facts = environment(drained.problems)
-    artifacts = tuned_on(facts.get("device_name"), drained.artifacts)
-    saved = save_to_bytes(artifacts, environment=facts)
+    machine = facts.environment(drained.problems)
+    artifacts = tuned_on(machine.get("device_name"), drained.artifacts)
+    saved = save_to_bytes(artifacts, environment=machine)
     _report(saved[1] if saved else CacheInfo(), drained)
     return saved
 

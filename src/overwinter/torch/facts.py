@@ -28,7 +28,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
         "torch_prefix": os.path.dirname(os.path.abspath(torch.__file__)),
     }
     with private_parts(
-        problems, "ask for the hash of its sources", "other builds are not told apart"
+        problems, "ask for the hash of its sources", "no build's graphs are populated"
     ):
         from torch._inductor.codecache import torch_key
 
