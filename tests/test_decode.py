@@ -243,6 +243,31 @@ def test_another_schema_of_the_same_version_stays_opaque():
     )
 
 
+@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("lie", ["another kind's", "none at all", "one field less"])
+def test_a_schema_under_the_fingerprint_of_another_stays_opaque(lie, version):
+    """It would decide which columns are payloads; the fingerprint vouches for it."""
+    group = _current(Plan("a", b"x")) if version == 3 else _later(3)
+    plain = dict(group.stamp.schema)
+    if lie == "another kind's":
+        plain = CacheArtifactFactory.kind("inductor").schema.as_plain()
+    elif lie == "none at all":
+        plain["cardinality"] = "some"
+    else:
+        plain["fields"] = plain["fields"][:-1]
+    loaded = _load(_bundle(_stamped(group, schema=plain), key=OWN), strict=True)
+    assert loaded == {}
+    (note,) = loaded.info.opaque
+    if version == 4 and lie == "none at all":  # as in a later schema language
+        assert "has types that this release does not know" in note.reason
+    else:
+        assert note.reason == (
+            f"the schema of its version {version} in the bundle is not the one that "
+            f"it names ({group.stamp.fingerprint.hex()[:16]}…); ask who signed it to "
+            "save it again"
+        )
+
+
 def test_an_unknown_kind_stays_opaque():
     """Listed and counted; what would read it is said."""
     data = _bundle(*encode([Plan("a", b"x"), InductorArtifact(GRAPH, b"y")], MACHINE))

@@ -268,6 +268,17 @@ def test_a_kind_in_a_later_language_is_carried_with_its_segment(tmp_path):
     assert Bundle(new).segments[0].name == Bundle(data).segments[0].name
 
 
+def test_a_segment_that_misnames_its_schema_is_carried(tmp_path):
+    """Nobody signs again what is not what it says."""
+    plain = {**PLAN.schema, "cardinality": "one"}
+    lie = attrs.evolve(PLAN, schema=plain)
+    data = built(attrs.evolve(plans(("a", b"1")), stamp=lie))
+    new, report = repacked(data, tmp_path / "new.owb")
+    assert (report.kept, report.copied) == (0, 1)
+    assert "a schema is not the one that it names" in report.problems[0]
+    assert Bundle(new).segments[0].name == Bundle(data).segments[0].name
+
+
 def test_equal_artifacts_of_two_versions_are_one(tmp_path):
     """The newest is written; what the steps say of the older decides."""
     with registered(Plan):

@@ -177,6 +177,11 @@ class _Repack:
             ) or reason_to_keep(segment)
             if not reason and any(block.schema is None for block in segment.blocks):
                 reason = f"{name}: a schema has types that this release does not know"
+            if not reason and any(
+                block.schema and block.schema.fingerprint != block.kind.fingerprint
+                for block in segment.blocks
+            ):
+                reason = f"{name}: a schema is not the one that it names"
             if reason:
                 self.problems.append(reason)
                 carried.append(entry)
