@@ -9,7 +9,7 @@ import pytest
 from bundles import TORCH
 
 from overwinter import load, save
-from overwinter.cache_directory import CacheDirectory
+from overwinter.cache_directory import CacheDirectory, open_owned
 from overwinter.errors import StoreError, UnsafeDirectoryError
 from overwinter.kinds import InductorArtifact
 
@@ -202,6 +202,65 @@ def test_the_error_ends_with_what_would_change_it(root):
     assert str(again) == str(caught.value)
     odd.chmod(0o755)
     assert put(odd) is True
+
+
+# --- what is read from a cache ----------------------------------------------
+
+
+def read(root, path="a/b"):
+    """Return the bytes of a file of a cache."""
+    with open_owned(root, path) as source:
+        return source.read(0, source.size)
+
+
+@pytest.mark.parametrize("place", [".", "a", "a/b"])
+@pytest.mark.parametrize(("way", "words"), WAYS.items(), ids=lambda way: str(way)[:20])
+def test_what_others_can_change_is_not_read(way, words, place, root, owned_by_another):
+    """What is read here is signed, and runs wherever we are trusted."""
+    put(root)
+    assert read(root) == b"new"
+    path = root / place
+    if way is linked:
+        path.rename(root.parent / "aside")
+        path.symlink_to(root.parent / "aside")
+        if place == "a/b":  # opening the file itself says so, and not its folder
+            with pytest.raises(StoreError, match="a/b: could not open it"):
+                read(root)
+            return
+    elif way is foreign:
+        owned_by_another(path)
+    else:
+        path.chmod(0o777 if way is world else 0o775)
+        if way is group:
+            os.chown(path, -1, NOBODY)
+    with pytest.raises(UnsafeDirectoryError, match=words):
+        read(root)
+
+
+def test_root_may_have_made_what_is_read(root, monkeypatch):
+    """A container's image holds caches; who is root needs no cache to run code."""
+    put(root)
+    if os.geteuid() == 0:
+        monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+        assert read(root) == b"new"
+        with pytest.raises(UnsafeDirectoryError, match="belongs to user 0"):
+            put(root, "a/c")
+    else:
+        assert read("/", "usr/bin/env")
+
+
+def test_reading_leaves_no_file_open(root):
+    """Whether it was refused or not."""
+    put(root)
+    before = os.listdir("/dev/fd")
+    read(root)
+    for path in ("a/none", "a"):
+        with pytest.raises(StoreError):
+            read(root, path)
+    (root / "a" / "b").chmod(0o666)
+    with pytest.raises(UnsafeDirectoryError):
+        read(root)
+    assert os.listdir("/dev/fd") == before
 
 
 # --- while we work ----------------------------------------------------------

@@ -19,13 +19,15 @@ import attrs
 from .closing import Closing
 from .errors import StoreError, UnsafeDirectoryError
 from .files import Buffer, PathLike, checked, give_place, told, write_all
+from .sources import FileSource
 
-__all__ = ["CacheDirectory", "Staged"]
+__all__ = ["CacheDirectory", "Staged", "open_owned"]
 
 _AREA = ".overwinter-"
 # Nobody but us writes: a umask of 0 must not open what we make.
 _MODE = 0o755
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -149,6 +151,40 @@ class CacheDirectory(Closing):
             yield descriptor
 
 
+@contextlib.contextmanager
+def open_owned(root: PathLike, path: str) -> Iterator[FileSource]:
+    """
+    Open a file in a cache where only we, or root, can have put it.
+
+    Every folder is held open while the next is looked at, so that none is swapped.
+
+    Args:
+        root: The directory of the cache.
+        path: The file's place in it, relative, with ``/``.
+
+    Raises:
+        NotFoundError: There is no such file.
+        StoreError: It cannot be opened, or is not a regular file.
+        UnsafeDirectoryError: Somebody else could have put it there.
+    """
+    where = os.fspath(root)
+    *folders, name = path.split("/")
+    with contextlib.ExitStack() as opened:
+        with told(os.path.join(where, path), "open it"):
+            folder = _open(where, None, where, or_root=True)
+            opened.callback(os.close, folder)
+            for each in folders:
+                where = os.path.join(where, each)
+                folder = _open(each, folder, where, or_root=True)
+                opened.callback(os.close, folder)
+            where = os.path.join(where, name)
+            descriptor = os.open(name, _FILE, dir_fd=folder)
+            source = FileSource(where, descriptor=descriptor)
+            opened.callback(source.close)
+            _check(os.fstat(descriptor), where, or_root=True)
+        yield source
+
+
 def _make(path: str) -> None:
     """Make a directory and its parents, for us alone to write."""
     missing = []
@@ -160,8 +196,16 @@ def _make(path: str) -> None:
             os.mkdir(each, _MODE)
 
 
-def _open(name: str, folder: int | None, path: str) -> int:
-    """Open a directory that only we, or root, can change; *path* names it."""
+def _open(name: str, folder: int | None, path: str, *, or_root: bool = False) -> int:
+    """
+    Open a directory that only we, or root, can change; *path* names it.
+
+    Args:
+        name: The directory, relative to *folder*.
+        folder: An open directory.
+        path: What errors call it.
+        or_root: It may belong to root.
+    """
     try:
         descriptor = os.open(name, _DIRECTORY, dir_fd=folder)
     except OSError as error:
@@ -174,15 +218,15 @@ def _open(name: str, folder: int | None, path: str) -> int:
             ) from error
         raise
     try:
-        _check(os.fstat(descriptor), path)
+        _check(os.fstat(descriptor), path, or_root=or_root)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
-def _check(found: os.stat_result, path: str) -> None:
-    if found.st_uid != os.geteuid():
+def _check(found: os.stat_result, path: str, *, or_root: bool = False) -> None:
+    if found.st_uid != os.geteuid() and (found.st_uid or not or_root):
         raise UnsafeDirectoryError(
             path,
             f"belongs to user {found.st_uid}",

@@ -72,23 +72,30 @@ class FileSource:
     Its size is taken once, when it is opened: what another process appends
     later belongs to the next reader.
 
+    Args:
+        path: The file.
+        descriptor: It is open already, and this source closes it.
+
     Raises:
         NotFoundError: There is no such file.
         StoreError: It cannot be opened, or is not a regular file.
     """
 
-    def __init__(self, path: PathLike) -> None:
+    def __init__(self, path: PathLike, *, descriptor: int | None = None) -> None:
         self.name = os.fspath(path)
         with told(self.name, "open it"):
             # Without O_NONBLOCK, opening a named pipe waits for its writer.
             flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
-            self._fd = os.open(checked(self.name, "open it"), flags)
+            if descriptor is None:
+                descriptor = os.open(checked(self.name, "open it"), flags)
+        self._fd = descriptor
         info = os.fstat(self._fd)
         if not stat.S_ISREG(info.st_mode):
             os.close(self._fd)
             raise StoreError(self.name, "open it", "it is not a regular file")
         self.size, self.mode = info.st_size, stat.S_IMODE(info.st_mode)
         self.owner = info.st_uid
+        self.device, self.inode = info.st_dev, info.st_ino
 
     def read(self, offset: int, size: int) -> bytes:
         """Return *size* bytes from *offset*, in private memory."""

@@ -72,12 +72,84 @@ def test_a_file_that_vanishes_meanwhile_is_left_out(library, tmp_path, monkeypat
     """Between the look at the list and the read, somebody cleans up."""
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
     path = library("cache")
-    monkeypatch.setattr(module, "_mapped_files", lambda: [str(path)])
+    mapped = module._mapped_files()
+    monkeypatch.setattr(module, "_mapped_files", lambda: mapped)
     path.unlink()
     problems = []
     assert natives(problems) == []
     (problem,) = problems
     assert str(path) in problem
+
+
+def test_another_file_in_the_place_of_a_library_is_left_out(
+    library, tmp_path, monkeypatch
+):
+    """It is not what this process runs; signed, it would run everywhere else."""
+    from torch._inductor.codecache import CppCodeCache
+
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    path = library("cache")
+    path.with_name("other").write_bytes(b"somebody else's")
+    path.with_name("other").rename(path)
+    key = path.name.removesuffix(".main.so")
+    monkeypatch.setitem(CppCodeCache.cache, key, lambda: None)
+    problems = []
+    assert natives(problems) == []
+    (problem,) = problems
+    assert "or others are in their places" in problem
+
+
+def test_a_library_that_is_swapped_meanwhile_is_left_out(
+    library, tmp_path, monkeypatch
+):
+    """Between the look at the list and the read, by device and inode."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    path = library("cache")
+    real, looks = module._mapped_files, []
+
+    def look():
+        looks.append(real())
+        if len(looks) == 1:
+            path.with_name("other").write_bytes(b"somebody else's")
+            path.with_name("other").rename(path)
+        return looks[-1]
+
+    monkeypatch.setattr(module, "_mapped_files", look)
+    problems = []
+    assert natives(problems) == []
+    (problem,) = problems
+    assert "it is not the file that runs here" in problem
+
+
+def test_a_file_system_may_number_a_mapping_otherwise(library, tmp_path, monkeypatch):
+    """Btrfs does: then one mapping is held against another of the same file."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    path = library("cache")
+    real = module._mapped_files
+
+    def look():
+        return {
+            name: frozenset(f"ff:ff {each.split()[1]}" for each in numbers)
+            for name, numbers in real().items()
+        }
+
+    monkeypatch.setattr(module, "_mapped_files", look)
+    assert [each.key for each in natives([])] == [key_of(path)]
+
+
+@pytest.mark.parametrize("place", ["", "ab", NAME])
+def test_what_others_can_write_is_not_signed(place, library, tmp_path, monkeypatch):
+    """Cache, folder or file: told once, with what would change it."""
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "cache"))
+    library("cache")
+    library("cache", f"ac/cac{'d' * 49}.main.so")
+    (tmp_path / "cache" / place).chmod(0o777)
+    problems = []
+    found = natives(problems)
+    assert len(found) == (1 if place else 0)
+    (problem,) = problems
+    assert "is writable by others (mode 0777)" in problem
+    assert f"chmod go-w {tmp_path / 'cache' / place}" in problem
 
 
 def test_a_file_that_no_key_can_name_is_left_out(library, tmp_path, monkeypatch):

@@ -4,6 +4,9 @@ Draining: everything that this process compiled or hit, from torch's own list.
 ``torch.compiler.save_cache_artifacts`` copies every artifact into a buffer that
 torch keeps for the life of the process: three times the payload at the peak and
 twice for good. The list itself holds the same bytes, so that is what we read.
+
+These are the bytes that torch compiled here, or read and ran: nothing is read again
+from a directory into which others might have put something since.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,14 +2,19 @@
 Natives: the compiled files of this process, C++ kernels and probes of the CPU.
 
 Only what this process loaded or built: a cache directory is shared, and sweeping
-it would sign what somebody else put there.
+it would sign what somebody else put there. A file in whose place somebody else can
+put another is left out, and so is one that is no longer the one that runs.
 """
 
 import os
 import re
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import attrs
+
+from ..cache_directory import open_owned
 from ..errors import OverwinterError, StoreError
 from ..kinds import NativeArtifact
 from ..kinds.torchinductor import CACHE
@@ -26,6 +31,27 @@ _HASHED = re.compile(r"([a-z2-7]{2})/c\1[a-z2-7]{49}(?:\.main)?\.so")
 _GONE = " (deleted)"  # how the kernel marks a mapped file that has no name any more
 
 
+@attrs.frozen
+class _File:
+    """
+    A compiled file of torch's.
+
+    Args:
+        cache: Torch's cache directory when it was made.
+        path: Its place in that, with ``/``.
+        mapped: Where it is mapped into this process, the file as the kernel numbers
+            it there: what is read must be what runs.
+    """
+
+    cache: Path
+    path: str
+    mapped: frozenset[str] = frozenset()
+
+    @property
+    def key(self) -> str:
+        return f"{CACHE}/{self.path}"
+
+
 def natives(problems: list[str]) -> list[NativeArtifact]:
     """
     Return the compiled files in torch's cache directory that this process uses.
@@ -33,67 +59,103 @@ def natives(problems: list[str]) -> list[NativeArtifact]:
     Args:
         problems: Takes a line for whatever could not be taken along.
     """
-    found: dict[str, Path] = {}  # key to file
+    found: dict[str, _File] = {}
     gone: set[str] = set()
     with private_parts(problems, "find its C++ kernels", _SLOWER):
         from torch._inductor.runtime.cache_dir_utils import cache_dir
 
         root = Path(os.path.realpath(cache_dir()))
-        for name in _mapped_files():
-            key = _key(root, Path(name.removesuffix(_GONE)))
-            if key and name.endswith(".so"):
-                found[key] = Path(name)
-            elif key and name.endswith(f".so{_GONE}"):
-                gone.add(key)
-        found |= {_key(root, path): path for path in _built_kernels(root)}
+        for name, mapped in _mapped_files().items():
+            file = _file(root, Path(name.removesuffix(_GONE)), mapped)
+            if file and name.endswith(".so"):
+                found[file.key] = file
+            elif file and name.endswith(f".so{_GONE}"):
+                gone.add(file.key)
+        _add(found, (_file(root, path) for path in _built_kernels(root)), gone)
     with private_parts(problems, "find its probes of the CPU", _SLOWER):
-        found |= {_key(root, path): path for path in probes(root)}
+        _add(found, (_file(root, path) for path in probes(root)), gone)
 
     if lost := len(gone - set(found)):
         problems.append(
-            f"the files of {lost} kernels in use are gone: {_SLOWER}; save before "
-            "their cache directory is removed"
+            f"the files of {lost} kernels in use are gone, or others are in their "
+            f"places: {_SLOWER}; save before their cache directory is removed"
         )
     artifacts = []
-    for key, path in sorted(found.items()):
+    for _, file in sorted(found.items()):
         try:
-            artifacts.append(_artifact(key, path))
+            artifacts.append(_artifact(file))
         except OverwinterError as error:
-            problems.append(f"left out: {error}")
+            problem = f"left out: {error}"
+            if problem not in problems:  # one directory has many of them
+                problems.append(problem)
     return artifacts
 
 
-def _key(root: Path, path: Path) -> str:
+def _add(
+    found: dict[str, _File], files: Iterable[_File | None], gone: set[str]
+) -> None:
+    """Add what is mapped nowhere; what stands where a mapped file was is another."""
+    for file in files:
+        if file and file.key not in gone:
+            found.setdefault(file.key, file)
+
+
+def _file(root: Path, path: Path, mapped: frozenset[str] = frozenset()) -> _File | None:
     """
-    Return the key of *path*, empty where torch did not put it into a cache.
+    Return the file of torch's at *path*, ``None`` where torch did not put it there.
 
     A cache directory may lie above a whole environment: being in it says nothing.
     """
     name = "/".join(path.parts[-2:])
     if _HASHED.fullmatch(name):
-        return f"{CACHE}/{name}"  # also if the directory was another at that time
+        # Also if the directory was another at that time.
+        return _File(path.parent.parent, name, mapped)
     if path.is_relative_to(root / "triton"):
-        return f"{CACHE}/{path.relative_to(root).as_posix()}"
-    return ""
+        return _File(root, path.relative_to(root).as_posix(), mapped)
+    return None
 
 
-def _artifact(key: str, path: Path) -> NativeArtifact:
-    NativeArtifact.check_key(key)
-    source = FileSource(path)
-    try:
-        return NativeArtifact(key, source.read(0, source.size), source.mode & 0o755)
-    finally:
-        source.close()
+def _artifact(file: _File) -> NativeArtifact:
+    NativeArtifact.check_key(file.key)
+    # Whoever can write there has what they like signed with our key.
+    with open_owned(file.cache, file.path) as source:
+        if file.mapped and not _is_mapped(source, file.mapped):
+            raise StoreError(
+                source.name, "take it along", "it is not the file that runs here"
+            )
+        return NativeArtifact(
+            file.key, source.read(0, source.size), source.mode & 0o755
+        )
 
 
-def _mapped_files() -> list[str]:
-    """Return the names of the files that are mapped into this process."""
+def _is_mapped(source: FileSource, mapped: frozenset[str]) -> bool:
+    """Return whether an open file is the one that the kernel numbers so."""
+    device = source.device
+    if f"{os.major(device):02x}:{os.minor(device):02x} {source.inode}" in mapped:
+        return True
+    # Btrfs and some overlays number a mapping otherwise than its file: so does this.
+    with source.view(0, 1):
+        return _mapped_files().get(source.name) == mapped
+
+
+def _mapped_files() -> dict[str, frozenset[str]]:
+    """
+    Return the files that are mapped into this process, and how they are numbered.
+
+    Source:
+        ``Documentation/filesystems/proc.rst`` of Linux, "/proc/PID/maps".
+    """
     try:
         text = read_text("/proc/self/maps", errors="surrogateescape")
     except StoreError:  # no such file on macOS; the code caches know most of them too
-        return []
-    fields = (line.split(maxsplit=5) for line in text.split("\n"))
-    return sorted({each[5] for each in fields if len(each) == 6})
+        return {}
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for line in text.split("\n"):
+        fields = line.split(maxsplit=5)
+        if len(fields) == 6:
+            *_, device, inode, name = fields
+            found[name].add(f"{device} {inode}")
+    return {name: frozenset(numbers) for name, numbers in found.items()}
 
 
 def _built_kernels(root: Path) -> Iterator[Path]:
