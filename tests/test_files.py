@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -494,6 +495,41 @@ def test_publishing_works_where_there_are_no_hard_links(folder, monkeypatch, num
     (folder / "temporary").write_bytes(b"newer")
     assert files.publish(folder / "temporary", folder / "file") is False
     assert (folder / "file").read_bytes() == b"new"
+
+
+def test_of_two_makers_without_hard_links_one_makes_the_file(folder, monkeypatch):
+    """A key that has signed is never replaced by that of a second maker."""
+    path = folder / "key"
+    rename, flock, arrived = os.rename, fcntl.flock, threading.Event()
+    made: dict[bytes, bool] = {}
+
+    def link(*args, **kwargs):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    def lock(*args):
+        if threading.current_thread() is second:
+            arrived.set()
+        flock(*args)
+
+    def begin_second(*args, **kwargs):
+        if threading.current_thread() is not second:
+            second.start()  # after the first one's look, and before its rename
+            arrived.wait(60)
+        rename(*args, **kwargs)
+
+    def make(data):
+        made[data] = files.create_once(path, data)
+        arrived.set()
+
+    second = threading.Thread(target=make, args=(b"second",))
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(os, "rename", begin_second)
+    monkeypatch.setattr(fcntl, "flock", lock)
+    make(b"first")
+    second.join()
+    assert made == {b"first": True, b"second": False}
+    assert path.read_bytes() == b"first"
+    assert os.listdir(folder) == ["key"]
 
 
 def test_publishing_does_not_rename_over_a_failing_disk(folder, monkeypatch):

@@ -166,13 +166,31 @@ def give_place(
         # File systems without hard links: a rename, and a look before it.
         if error.errno not in _NO_LINKS:
             raise
-        with contextlib.suppress(FileNotFoundError):
-            os.stat(target, dir_fd=folder, follow_symlinks=False)
-            return False
-        os.rename(temporary, target, src_dir_fd=area, dst_dir_fd=folder)
+        with _locked_directory(os.path.dirname(target) or ".", folder):
+            with contextlib.suppress(FileNotFoundError):
+                os.stat(target, dir_fd=folder, follow_symlinks=False)
+                return False
+            os.rename(temporary, target, src_dir_fd=area, dst_dir_fd=folder)
         return True
     os.unlink(temporary, dir_fd=area)
     return True
+
+
+@contextlib.contextmanager
+def _locked_directory(path: PathLike, folder: int | None) -> Iterator[None]:
+    """
+    Let nobody else look and rename in a directory meanwhile.
+
+    Of two that did, both would think that they made the file, and one would sign
+    with a key that the other had replaced. The lock ends with its process.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(path, flags, dir_fd=folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 # Whether a link to a link can be made, instead of one to what that points to.
