@@ -280,6 +280,27 @@ def test_an_unknown_kind_stays_opaque():
     assert note.reason.endswith("it is kept as it is")
 
 
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError(), ExceptionGroup("x", [OSError()])]
+)
+def test_a_check_of_keys_that_raises_quarantines_its_artifact(error, monkeypatch):
+    """A kind's own code must not break the job; in strict what leaves is ours."""
+
+    def check_key(key: str) -> None:
+        if key == "a":
+            raise error
+
+    data = _bundle(_current(Plan("a", b"x"), Plan("b", b"y")))
+    monkeypatch.setattr(Plan, "check_key", check_key)
+    loaded = _load(data)
+    assert loaded["acme/plan"] == [Plan("b", b"y")]
+    (note,) = loaded.info.quarantined
+    assert f"its kind's code raised {error!r}" in note.reason
+    with pytest.raises(KeyGrammarError, match="could not be checked") as caught:
+        _load(data, strict=True)
+    assert caught.value.__cause__ is error
+
+
 # --- damage -----------------------------------------------------------------
 
 

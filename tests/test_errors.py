@@ -77,6 +77,11 @@ EXAMPLES = {
         ("acme/plan", "is not registered", ("autotune", "pgo")),
         "'acme/plan' is not registered|registered are autotune, pgo|register its class",
     ),
+    errors.KindCodeError: (
+        ("acme/plan", "a", "put into its cache", "KeyError('b')"),
+        "acme/plan: could not put into its cache 'a'|its own code raised KeyError('b')|"
+        "report it to whoever maintains that kind",
+    ),
     errors.MigrationError: (
         ("autotune", "v1 -> v2", "no column 'us'", "a column 'us'"),
         "autotune: v1 -> v2|found no column 'us'|expected a column 'us'|mend the step",

@@ -20,6 +20,7 @@ from overwinter.encode import encode
 from overwinter.environment import capture
 from overwinter.errors import (
     KeyGrammarError,
+    KindCodeError,
     MigrationError,
     NotABundleError,
     NotFoundError,
@@ -166,6 +167,39 @@ def test_artifacts_can_be_changed_before_they_are_staged(path, cache):
     info = load(path, prepare=prepare)
     assert info.artifacts == {"pgo": ["job:0:"]}
     assert list(_files(cache)) == ["dynamo/code_state_job_0_.pkl"]
+
+
+@pytest.mark.parametrize("how", ["at once", "after the first"])
+@pytest.mark.parametrize(
+    "error", [MemoryError(), KeyError("x"), ExceptionGroup("many", [ValueError()])]
+)
+def test_a_framework_that_fails_to_prepare_costs_what_it_was_given(
+    path, cache, error, how
+):
+    """Also where it raises several at once; in strict it is ours that leaves."""
+
+    def prepare(artifacts: list[Any]) -> Any:
+        if artifacts[0].type() == "pgo":
+            if how == "at once":
+                raise error
+            return iter_and_raise()
+        return artifacts
+
+    def iter_and_raise() -> Any:
+        yield ARTIFACTS[4]
+        raise error
+
+    info = load(path, prepare=prepare)
+    (problem,) = info.problems
+    assert problem.startswith("pgo: could not prepare 1 artifacts, from 'job:0:'")
+    assert repr(error) in problem
+    expected = {each.type() for each in ARTIFACTS}
+    if how == "at once":
+        expected.remove("pgo")
+    assert set(info.artifacts) == expected
+    with pytest.raises(KindCodeError, match="could not prepare 1 art") as caught:
+        load(path, prepare=prepare, strict=True)
+    assert caught.value.__cause__ is error
 
 
 def test_dependencies_are_published_first(path, monkeypatch):
@@ -437,7 +471,7 @@ def test_a_step_that_fails_costs_its_record_and_strict_the_load(acme):
 # --- interrupted ------------------------------------------------------------
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
 def test_a_load_that_is_interrupted_leaves_nothing(cache, tmp_path, error):
     """In the middle of the second block: staged files go, and none is published."""
     data = _bundle(*encode(ARTIFACTS, capture(TORCH)))

@@ -10,7 +10,7 @@ from acme.plans import Plan, registered
 
 from overwinter import CacheArtifact, CacheEntry, CacheInfo
 from overwinter.cache_directory import CacheDirectory, Staged
-from overwinter.errors import KeyGrammarError, NotFoundError, StoreError
+from overwinter.errors import KeyGrammarError, KindCodeError, NotFoundError, StoreError
 from overwinter.kinds import (
     AOTAutogradArtifact,
     AutotuneArtifact,
@@ -342,8 +342,31 @@ def test_whatever_a_kinds_own_code_raises_fails_its_artifact(cache):
 
     info = _populate(cache, Broken("a", b"x"), Plan("b", b"y"))
     (note,) = info.failed
-    assert note.reason == "acme/plan: ZeroDivisionError('a mistake')"
+    assert note.reason == (
+        "acme/plan: could not put into its cache 'a': its own code raised "
+        "ZeroDivisionError('a mistake'); report it to whoever maintains that kind"
+    )
     assert info.artifacts == {"acme/plan": ["b"]}
+    with pytest.raises(KindCodeError, match="ZeroDivisionError") as caught:
+        _populate(cache, Broken("a", b"x"), strict=True)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_cache_that_cannot_be_found_fails_its_artifacts(cache):
+    """A framework that is half installed raises what it likes."""
+
+    def find() -> str:
+        raise KeyError("a setting")
+
+    info = CacheInfo()
+    with Staging({"acme": find}, info) as staging:
+        staging.stage([Plan("a", b"x")])
+    assert "its own code raised KeyError('a setting')" in info.failed[0].reason
+    with (
+        pytest.raises(KindCodeError, match="a setting"),
+        Staging({"acme": find}, info, strict=True) as staging,
+    ):
+        staging.stage([Plan("a", b"x")])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ __all__ = [
     "DriftError",
     "FormatError",
     "KeyGrammarError",
+    "KindCodeError",
     "KindError",
     "MigrationError",
     "NoTrailerError",
@@ -270,6 +271,21 @@ class KindError(SchemaError):
             known = ""
         remedy = f"; {self.remedy}" if self.remedy else ""
         return f"kind {self.kind!r} {self.found}{known}{remedy}"
+
+
+class KindCodeError(SchemaError):
+    """The code of a kind, or of a framework, raised what it should not have."""
+
+    def __init__(self, kind: str, key: str, action: str, found: str) -> None:
+        super().__init__(kind, key, action, found)
+        self.kind, self.key = kind, key
+        self.action, self.found = action, found
+
+    def __str__(self) -> str:
+        return (
+            f"{self.kind}: could not {self.action} {_short(self.key)}: its own code "
+            f"raised {self.found}; report it to whoever maintains that kind"
+        )
 
 
 # --- MigrationError: mend the step -----------------------------------------

@@ -12,7 +12,7 @@ from .artifact import CacheArtifact
 from .bundle import KindStamp
 from .bundle.identity import record_digest
 from .codec import Columns, columns_of, objects_of
-from .errors import WrongShapeError
+from .errors import KeyGrammarError, OverwinterError, WrongShapeError
 from .limits import MAX_FAULTS
 from .migration import Steps
 from .schema import Catalog, Schema, check_class, find_faults, oldest_reader
@@ -136,7 +136,17 @@ class Kind:
         if is_inherited and grammar is not None and grammar.fits_all(keys):
             return
         for key in keys:
-            self.cls.check_key(key)
+            try:
+                self.cls.check_key(key)
+            except OverwinterError:
+                raise
+            except Exception as error:  # a kind's own code may raise anything
+                raise KeyGrammarError(
+                    self.name,
+                    key,
+                    f"could not be checked: its kind's code raised {error!r:.200}",
+                    "one that this code can judge",
+                ) from error
 
     def digest(self, artifact: CacheArtifact) -> bytes:
         """Return the digest that, with kind and key, is the artifact's identity."""

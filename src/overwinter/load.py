@@ -7,9 +7,8 @@ is touched.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 
-from .artifact import CacheArtifact
 from .bundle import Bundle
 from .caches import directories as known_directories
 from .decode import decode
@@ -18,14 +17,12 @@ from .errors import OverwinterError
 from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike
 from .info import CacheInfo
-from .populate import Staging
+from .populate import Prepare, Staging
 from .trust import Policy
 
 __all__ = ["load"]
 
 log = logging.getLogger("overwinter")
-
-Prepare = Callable[[list[CacheArtifact]], Iterable[CacheArtifact]]
 
 
 def load(
@@ -115,6 +112,6 @@ def _load(
             required=required,
         ):
             # Artifacts to files beside the caches.
-            staging.stage(prepare(artifacts))
+            staging.stage(artifacts, prepare)
         # Files into the caches.
         staging.publish()

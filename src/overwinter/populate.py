@@ -15,11 +15,13 @@ import attrs
 from .artifact import CacheArtifact, CacheEntry
 from .cache_directory import CacheDirectory, Staged
 from .closing import Closing
-from .errors import OverwinterError, StoreError
+from .errors import KindCodeError, OverwinterError, StoreError
 from .factory import CacheArtifactFactory
 from .info import CacheInfo, Note
 
-__all__ = ["Staging", "populate_order"]
+__all__ = ["Prepare", "Staging", "populate_order"]
+
+Prepare = Callable[[list[CacheArtifact]], Iterable[CacheArtifact]]
 
 
 @attrs.frozen
@@ -63,9 +65,17 @@ class Staging(Closing):
         for directory in self._caches.values():
             directory.close()
 
-    def stage(self, artifacts: Iterable[CacheArtifact]) -> None:
-        """Write *artifacts* beside their caches; none is in its place yet."""
-        for artifact in artifacts:
+    def stage(
+        self, artifacts: Iterable[CacheArtifact], prepare: Prepare = list
+    ) -> None:
+        """
+        Write *artifacts* beside their caches; none is in its place yet.
+
+        Args:
+            artifacts: What shall be put into the caches.
+            prepare: Changes them before; what it does not give is left out.
+        """
+        for artifact in self._prepared(list(artifacts), prepare):
             with self._noted(artifact.type(), artifact.key):
                 self._stage(artifact, artifact.cache_entry())
 
@@ -85,6 +95,19 @@ class Staging(Closing):
                         Note(each.kind, each.key, "the cache holds it already")
                     )
         self._staged.clear()
+
+    def _prepared(
+        self, artifacts: list[CacheArtifact], prepare: Prepare
+    ) -> Iterator[CacheArtifact]:
+        try:
+            yield from prepare(artifacts)
+        except Exception as error:
+            first = artifacts[0]
+            action = f"prepare {len(artifacts):,} artifacts, from"
+            problem = _ours(error, first.type(), first.key, action)
+            if self._strict:
+                raise problem from problem.__cause__
+            self._info.problems.append(f"{problem}; they are left out")
 
     def _stage(self, artifact: CacheArtifact, entry: CacheEntry) -> None:
         directory = self._directory(entry.cache)
@@ -125,11 +148,18 @@ class Staging(Closing):
             yield
         except Exception as error:
             # Anything: a kind's own code must not break the job that loads it.
+            problem = _ours(error, kind, key, "put into its cache")
             if self._strict:
-                raise
-            known = isinstance(error, OverwinterError)
-            reason = str(error) if known else f"{kind}: {error!r}"
-            self._info.failed.append(Note(kind, key, reason))
+                raise problem from problem.__cause__
+            self._info.failed.append(Note(kind, key, str(problem)))
+
+
+def _ours(error: Exception, kind: str, key: str, action: str) -> OverwinterError:
+    if isinstance(error, OverwinterError):
+        return error
+    ours = KindCodeError(kind, key, action, f"{error!r:.200}")
+    ours.__cause__ = error
+    return ours
 
 
 def populate_order() -> tuple[str, ...]:
