@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import itertools
 import os
 import shutil
 import subprocess
@@ -13,9 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from bundles import sample_of_two
 
-from overwinter import files
-from overwinter.errors import NotFoundError, StoreError
+from overwinter import Bundle, files
+from overwinter.bundle import verify
+from overwinter.errors import NotFoundError, OverwinterError, StoreError
 from overwinter.sources import (
     BytesSource,
     FileSource,
@@ -201,6 +204,114 @@ def test_whatever_holds_bytes_is_a_source(folder):
         assert isinstance(source, BytesSource)
         assert source.read(1, 2) == b"23"
     assert source_of(source) is source
+
+
+class _Odd:
+    """A source whose answers are decided by *read*, *size* and *view*."""
+
+    name = "odd"
+
+    def __init__(self, read=b"12345".__getitem__, size=5, view=None) -> None:
+        self._read, self._size = read, size
+        if view is not None:
+            self.view = view
+
+    def read(self, offset, size):
+        """Answer as told."""
+        return self._read(slice(offset, offset + size))
+
+    @property
+    def size(self):
+        """Answer as told."""
+        return self._size() if callable(self._size) else self._size
+
+
+def raising(error):
+    """Return what raises *error*, whatever it is asked."""
+
+    def answer(*_):
+        raise error
+
+    return answer
+
+
+ODD_ERRORS = [
+    OSError(errno.EIO, "Input/output error"),
+    ValueError("no such range"),
+    MemoryError(),
+    ExceptionGroup("many", [OSError()]),
+]
+
+
+@pytest.mark.parametrize("error", ODD_ERRORS, ids=repr)
+def test_whatever_a_source_raises_is_an_error_of_the_store(error):
+    """Who reads a bundle expects no other; what it was is the cause."""
+    odd = source_of(_Odd(raising(error), raising(error), raising(error)))
+    for ask in (
+        lambda: odd.read(1, 2),
+        lambda: odd.view(1, 2),
+        lambda: odd.size,
+        lambda: Bundle(odd),
+    ):
+        with pytest.raises(StoreError, match="odd: could not ") as caught:
+            ask()
+        assert caught.value.__cause__ is error
+
+
+def test_an_error_of_ours_comes_through_and_a_missing_object_is_not_found():
+    """Whoever writes a source may raise the right one at once."""
+    ours = StoreError("there", "ask the server", "it is tired")
+    with pytest.raises(StoreError) as caught:
+        source_of(_Odd(raising(ours))).read(0, 1)
+    assert caught.value is ours
+    with pytest.raises(NotFoundError):
+        source_of(_Odd(raising(FileNotFoundError("none")))).read(0, 1)
+
+
+@pytest.mark.parametrize("answer", [None, "text", 5, b"123456", [1, 2]], ids=repr)
+def test_what_is_no_answer_of_a_source_is_an_error_of_the_store(answer):
+    """No bytes, or more than were asked for: what reads on would misread."""
+    with pytest.raises(StoreError, match="odd: could not read 5 bytes at 0"):
+        source_of(_Odd(lambda _: answer)).read(0, 5)
+    with pytest.raises(StoreError, match="odd: could not "):
+        Bundle(_Odd(lambda part: answer * 10**4 if answer == b"123456" else answer))
+
+
+@pytest.mark.parametrize("size", [-5, None, "5", 1.5], ids=repr)
+def test_what_is_no_size_is_an_error_of_the_store(size):
+    """It is asked for once, after the first read."""
+    odd = _Odd(size=size)
+    with pytest.raises(StoreError, match="odd: could not ask for its size"):
+        _ = source_of(odd).size
+    with pytest.raises(StoreError, match="odd: could not ask for its size"):
+        Bundle(odd)
+
+
+def test_a_source_of_somebody_elses_gives_what_it_has():
+    """Its bytes, its size, and a view where it has one."""
+    odd = source_of(_Odd(view=lambda offset, size: memoryview(b"abcde")[offset:]))
+    assert (odd.name, odd.size, odd.read(3, 9)) == ("odd", 5, b"45")
+    assert bytes(odd.view(4, 1)) == b"e"
+    assert bytes(source_of(_Odd()).view(3, 2)) == b"45"
+    assert source_of(odd) is odd
+
+
+@pytest.mark.parametrize("less", [1, 40, 10**6])
+def test_a_source_that_is_cut_anywhere_raises_only_our_errors(less):
+    """Of each answer after the first few, the end is missing."""
+    data = sample_of_two()
+    for whole in range(12):
+        answers = itertools.count()
+
+        def read(part, whole=whole, answers=answers):
+            found = data[part]
+            return (
+                found if next(answers) < whole else found[: max(0, len(found) - less)]
+            )
+
+        with contextlib.suppress(OverwinterError), Bundle(_Odd(read, len(data))) as b:
+            list(verify(b))
+            b.keys()
 
 
 def test_text_of_the_system_is_read_though_it_claims_no_size(folder):

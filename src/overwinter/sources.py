@@ -2,12 +2,15 @@
 Where the bytes of a bundle are read: bytes, files, and whatever reads ranges.
 """
 
+import contextlib
 import fcntl
+import operator
 import os
 import stat
+from collections.abc import Iterator
 from typing import Protocol
 
-from .errors import StoreError
+from .errors import NotFoundError, OverwinterError, StoreError
 from .files import Buffer, PathLike, checked, told
 
 __all__ = [
@@ -152,9 +155,68 @@ class FileSource:
             self._fd = -1
 
 
+class _Checked:
+    """
+    A source of somebody else's, held to what `Source` asks of it.
+
+    Whatever it raises or returns instead is a `StoreError`: nothing that reads a
+    bundle has to expect more.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source, self.name = source, str(source.name)
+        self._size: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, asked for once."""
+        if self._size is None:
+            action = "ask for its size"
+            with self._told(action):
+                size = operator.index(self._source.size)
+            if size < 0:
+                raise StoreError(self.name, action, f"it says {size}")
+            self._size = size
+        return self._size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """
+        Return *size* bytes from *offset*.
+
+        Fewer are a source that was cut: that is damage, which readers name.
+        """
+        action = f"read {size:,} bytes at {offset:,}"
+        with self._told(action):
+            data = bytes(memoryview(self._source.read(offset, size)))
+        if len(data) > size:
+            raise StoreError(self.name, action, f"it gave {len(data):,}")
+        return data
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return *size* bytes from *offset* where they lie, if it can."""
+        view = getattr(self._source, "view", None)
+        if view is None:
+            return memoryview(self.read(offset, size))
+        with self._told(f"view {size:,} bytes at {offset:,}"):
+            return memoryview(view(offset, size)).cast("B")
+
+    @contextlib.contextmanager
+    def _told(self, action: str) -> Iterator[None]:
+        try:
+            yield
+        except OverwinterError:
+            raise
+        except FileNotFoundError as error:
+            raise NotFoundError(self.name, action, f"{error!r:.200}") from error
+        except Exception as error:
+            raise StoreError(self.name, action, f"{error!r:.200}") from error
+
+
 def source_of(target: "PathLike | Buffer | Source") -> Source:
     """
     Return *target* as a source: a path, bytes, or a source already.
+
+    One that is not ours is held to what it promises.
 
     Raises:
         TypeError: It is none of these.
@@ -163,6 +225,8 @@ def source_of(target: "PathLike | Buffer | Source") -> Source:
         return FileSource(target)
     if isinstance(target, bytes | bytearray | memoryview):
         return BytesSource(target)
+    if isinstance(target, FileSource | BytesSource):
+        return target
     # Not its size, which it may not know yet; and no open file, which reads on from
     # where it stands.
     reads = callable(getattr(target, "read", None)) and not hasattr(target, "seek")
@@ -170,7 +234,7 @@ def source_of(target: "PathLike | Buffer | Source") -> Source:
         raise TypeError(
             f"expected a path, bytes, or what reads ranges, got {type(target).__name__}"
         )
-    return target
+    return target if isinstance(target, _Checked) else _Checked(target)
 
 
 def read_small(path: PathLike, limit: int) -> bytes:
