@@ -1,9 +1,14 @@
 """A live cache: only what we verified gets in, and nobody else has a way to help."""
 
 import errno
+import fcntl
 import os
 import pickle
 import stat
+import subprocess
+import sys
+import textwrap
+import time
 
 import pytest
 from bundles import TORCH
@@ -300,6 +305,98 @@ def test_a_root_that_is_swapped_is_not_written(root, tmp_path):
         directory.publish(staged, "a/b")
     assert list(root.iterdir()) == []
     assert (tmp_path / "aside" / "a" / "b").read_bytes() == b"verified"
+
+
+# --- what killed processes left ---------------------------------------------
+
+
+def left(root, name=f".overwinter-7-{'a' * 12}", hours=25):
+    """Leave an area with a file in it, as old as told."""
+    area = root / name
+    area.mkdir(parents=True, mode=0o700)
+    (area / "1").write_bytes(b"left")
+    then = time.time() - hours * 3600
+    os.utime(area, (then, then))
+    return area
+
+
+def test_what_a_killed_process_left_is_removed(root):
+    """Else each crash costs the cache a bundle's size, for ever."""
+    area = left(root)
+    put(root)
+    assert not area.exists()
+    assert sorted(root.iterdir()) == [root / "a"]
+
+
+def test_what_a_process_uses_stays_however_old_it_is(root):
+    """It holds the lock until it ends, whatever its number."""
+    code = """
+        import os, sys
+        from overwinter.cache_directory import CacheDirectory
+        with CacheDirectory(sys.argv[1]) as directory:
+            staged = directory.stage(b"theirs", mode=0o644)
+            print("staged", flush=True)
+            sys.stdin.read()
+            print(directory.publish(staged, "theirs"))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code), str(root)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "staged\n"
+    (area,) = root.iterdir()
+    os.utime(area, (0, 0))
+    put(root)
+    assert area.exists()
+    assert process.communicate()[0] == "True\n"
+    assert (root / "theirs").read_bytes() == b"theirs"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"hours": 23},  # somebody who has made it and not locked it yet
+        {"name": ".overwinter-mine"},
+        {"name": "overwinter-7-aaaaaaaaaaaa"},
+        {"name": f".overwinter-7-{'a' * 12}.bak"},
+    ],
+    ids=str,
+)
+def test_what_may_be_somebody_elses_stays(options, root):
+    """What is young, or has another name."""
+    area = left(root, **options)
+    put(root)
+    assert (area / "1").read_bytes() == b"left"
+
+
+def test_nothing_but_an_area_of_ours_is_removed(root, tmp_path, owned_by_another):
+    """No link is followed, and nothing of another user or of another kind goes."""
+    aside = left(tmp_path, "aside")
+    root.mkdir()
+    (root / f".overwinter-7-{'b' * 12}").symlink_to(aside)
+    (root / f".overwinter-7-{'c' * 12}").write_bytes(b"a file")
+    deep = left(root, f".overwinter-7-{'d' * 12}")
+    (deep / "more").mkdir()
+    os.utime(deep, (0, 0))
+    if os.geteuid() == 0:
+        foreign_area = left(root)
+        owned_by_another(foreign_area)
+    before = sorted(path for path in root.iterdir())
+    put(root)
+    assert sorted(root.iterdir()) == sorted([*before, root / "a"])
+    assert (aside / "1").read_bytes() == b"left"
+
+
+def test_without_locks_nothing_is_removed(root, monkeypatch):
+    """Where ours cannot be had, theirs could not either."""
+    area = left(root)
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert put(root) is True
+    assert area.exists()
 
 
 # --- as a load sees it ------------------------------------------------------

@@ -9,7 +9,9 @@ that no other process can put another file, or another directory, in between.
 
 import contextlib
 import errno
+import fcntl
 import os
+import re
 import shlex
 import stat
 from collections.abc import Iterator, Sequence
@@ -24,6 +26,8 @@ from .sources import FileSource
 __all__ = ["CacheDirectory", "Staged", "open_owned"]
 
 _AREA = ".overwinter-"
+_AREA_NAME = re.compile(r"\.overwinter-[0-9]+-[0-9a-f]{12}")
+_ABANDONED = 24 * 60 * 60  # seconds since the last file was staged; a load takes some
 # Nobody but us writes: a umask of 0 must not open what we make.
 _MODE = 0o755
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,7 +49,8 @@ class CacheDirectory(Closing):
     The directory of one cache; a context manager.
 
     Files are written into an area of our own in it, and then given their places.
-    Leaving removes the area with whatever was not published.
+    Leaving removes the area with whatever was not published, and entering those that
+    killed processes left.
 
     Args:
         path: The directory; made with its parents if nothing is there.
@@ -66,16 +71,15 @@ class CacheDirectory(Closing):
             with told(os.path.join(self.path, self._name), "make the directory"):
                 os.mkdir(self._name, 0o700, dir_fd=self._root)
                 self._area = _open(self._name, self._root, self.path)
+            if _locked(self._area):
+                _remove_abandoned(self._root, self._area)
         except BaseException:
             os.close(self._root)
             raise
 
     def close(self) -> None:
         """Remove what was not published, and let go of the directory."""
-        with contextlib.suppress(OSError):
-            for name in os.listdir(self._area):
-                os.unlink(name, dir_fd=self._area)
-            os.rmdir(self._name, dir_fd=self._root)
+        _remove(self._name, self._area, self._root)
         os.close(self._area)
         os.close(self._root)
 
@@ -149,6 +153,47 @@ class CacheDirectory(Closing):
                     descriptor = _open(name, descriptor, path)
                 opened.callback(os.close, descriptor)
             yield descriptor
+
+
+def _locked(area: int) -> bool:
+    """Take the lock of an area, which ends with its process, if it can be had."""
+    try:
+        fcntl.flock(area, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # somebody else has it, or the file system knows no locks
+        return False
+    return True
+
+
+def _remove_abandoned(root: int, area: int) -> None:
+    """
+    Remove the areas of processes that were killed before they could.
+
+    One whose lock can be had is nobody's, whatever became of the number of its
+    process. The age is for who made it and has not taken the lock yet, and for other
+    machines on file systems whose locks do not reach them.
+
+    Args:
+        root: The cache, open.
+        area: Our own area, locked: its time is by the clock of the file system.
+    """
+    now = os.fstat(area).st_mtime
+    for name in os.listdir(root):
+        if not _AREA_NAME.fullmatch(name):
+            continue
+        with contextlib.suppress(OSError, StoreError):
+            other = _open(name, root, name)
+            try:
+                if now - os.fstat(other).st_mtime > _ABANDONED and _locked(other):
+                    _remove(name, other, root)
+            finally:
+                os.close(other)
+
+
+def _remove(name: str, area: int, root: int) -> None:
+    with contextlib.suppress(OSError):
+        for each in os.listdir(area):
+            os.unlink(each, dir_fd=area)
+        os.rmdir(name, dir_fd=root)
 
 
 @contextlib.contextmanager
