@@ -9,7 +9,16 @@ import attrs
 
 from .timing import Figures
 
-__all__ = ["AtLeast", "AtMost", "Found", "Goal", "Never", "Within", "verdict"]
+__all__ = [
+    "AtLeast",
+    "AtMost",
+    "Found",
+    "Goal",
+    "Never",
+    "Share",
+    "Within",
+    "verdict",
+]
 
 Found = Mapping[str, Figures]
 
@@ -136,6 +145,41 @@ class Within:
     def relative(self, figure: float, bound: float) -> float:
         """Return how many times as good as *bound* a figure is."""
         # What cannot be told from nothing, a millionth of the bound, counts as that.
+        return bound / max(figure, bound / 1e6)
+
+
+@attrs.frozen
+class Share:
+    """
+    *part* takes so many of a hundred parts of *whole* at most.
+
+    Args:
+        part: What is measured by itself.
+        whole: What it is a part of, measured in the same run.
+        target: What the share should be, in per cent.
+        floor: What it must be.
+        of: The whole in fewer words.
+    """
+
+    part: str
+    whole: str
+    target: float
+    floor: float
+    of: str
+    unit = " %"
+    sign = "≤"
+
+    @property
+    def name(self) -> str:
+        """The part, and of what."""
+        return f"{self.part}, of {self.of}"
+
+    def figure(self, found: Found) -> float:
+        """Return the share of the medians."""
+        return 100 * found[self.part].median / found[self.whole].median
+
+    def relative(self, figure: float, bound: float) -> float:
+        """Return how many times as good as *bound* a figure is."""
         return bound / max(figure, bound / 1e6)
 
 

@@ -3,11 +3,13 @@ W7: torch, really: one transformer started cold, by Mega-Cache, by ours, untouch
 
 The starts are those of ``examples/warm_start.py``. Each is a process of its own;
 for Mega-Cache and for ours HOME, TMPDIR and cache directory are new in every round.
-It also says how long importing overwinter takes in a new process.
+It also says how long importing overwinter takes in a new process, and in another
+what of a warm start is owed to signatures.
 """
 
 import base64
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -17,17 +19,19 @@ from types import ModuleType
 from typing import Any
 
 from . import ours, running
-from .goals import AtLeast, AtMost, Found, Goal, Never, Within
+from .goals import AtLeast, AtMost, Found, Goal, Never, Share, Within
 from .running import Options, Workload
 from .timing import Figures, say
 
-__all__ = ["GOALS", "WORKLOAD", "import_seconds"]
+__all__ = ["GOALS", "WORKLOAD", "import_seconds", "signing_seconds"]
 
 _EXAMPLE = Path(__file__).parent.parent / "examples" / "warm_start.py"
 
 COLD, MEGA_CACHE, OURS, UNTOUCHED = "cold", "Mega-Cache", "overwinter", "untouched"
 IMPORT = "import overwinter"
-_IMPORTS = 5  # in each round
+BUNDLE = "model.owb"  # as the example calls it
+SIGNING = "signing and verifying"
+_IMPORTS = 5  # in each round, and as often signing
 # A version query is allowed: torch asks for it whatever is in its caches.
 BUILDS = ("compile", "preprocess", "precompile header", "link")
 
@@ -45,6 +49,7 @@ GOALS: tuple[Goal, ...] = (
     AtMost(_start(OURS), (_start(UNTOUCHED),), 1.3, 1.6, against=UNTOUCHED),
     *(Never(_builds(step)) for step in BUILDS),
     Within(IMPORT, 0.1, 0.13),
+    Share(SIGNING, _start(OURS), 1, 2, of="a warm start"),
 )
 
 
@@ -76,6 +81,7 @@ def starts(rounds: int, home: Path) -> Found:
     for number in range(1, rounds + 1):
         say(f"round {number} of {rounds}")
         found[IMPORT] += import_seconds(_IMPORTS)
+        found[SIGNING] += signing_seconds(_IMPORTS, home / BUNDLE, home / "signing.key")
         for how in (MEGA_CACHE, OURS, UNTOUCHED):
             # What a start leaves behind must not warm the next; but "untouched" is
             # what the cold one left.
@@ -114,6 +120,55 @@ def import_seconds(times: int) -> list[float]:
         done = subprocess.run(
             [sys.executable, "-c", code], stdout=subprocess.PIPE, check=True
         )
+        seconds.append(float(done.stdout))
+    return seconds
+
+
+# All that load and save do because segments are signed: reading key and policy,
+# importing what verifies, verifying; and signing, which a warm start leaves to the
+# next save. What the segments say was read before, as it would be without signatures.
+_SIGNING = """
+import sys
+from time import perf_counter as now
+from overwinter.bundle import Bundle
+from overwinter.judging import judge
+from overwinter.trust import Policy, own_key
+
+with Bundle(sys.argv[1]) as bundle:
+    statements = [each.statement.pack() for each in bundle.segments]
+    assert "cryptography" not in sys.modules
+    begin = now()
+    judged = judge(bundle, Policy.of_this_machine())
+    key = own_key()
+    signatures = [key.sign(each) for each in statements]
+    seconds = now() - begin
+assert signatures and not any(each.refused for each in judged)
+print(seconds)
+"""
+
+
+def signing_seconds(times: int, bundle: Path, key: Path) -> list[float]:
+    """
+    Return the seconds that signatures cost new processes that load and save.
+
+    Args:
+        times: How many processes.
+        bundle: What they load.
+        key: The file of the key that signed it.
+
+    Raises:
+        CalledProcessError: The bundle would not be populated.
+    """
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("OVERWINTER_", "XDG_"))
+    }
+    environ = {**clean, "HOME": str(key.parent), "OVERWINTER_SIGNING_KEY": str(key)}
+    command = [sys.executable, "-c", _SIGNING, str(bundle)]
+    seconds = []
+    for _ in range(times):
+        done = subprocess.run(command, env=environ, stdout=subprocess.PIPE, check=True)
         seconds.append(float(done.stdout))
     return seconds
 

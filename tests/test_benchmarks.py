@@ -1,12 +1,28 @@
 """What the benchmarks measure is the same work; how long it takes is never asked."""
 
+import base64
 import json
+import subprocess
 from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chain, goals, picture, report, running, timing, w5, workloads
+from benchmarks import (
+    chain,
+    goals,
+    ours,
+    picture,
+    report,
+    running,
+    timing,
+    w5,
+    w7,
+    workloads,
+)
 from benchmarks.__main__ import WORKLOADS
+from overwinter import save
+from overwinter.kinds import InductorArtifact
+from overwinter.trust import SigningKey
 
 ROWS = 50
 SVG = "{http://www.w3.org/2000/svg}"
@@ -108,6 +124,10 @@ FOUND = {
         (goals.Within("memory", 8, 16, " MiB"), 10, "floor met"),
         (goals.Within("memory", 4, 8, " MiB"), 10, "FLOOR MISSED"),
         (goals.Within("nothing", 2, 4, " MiB"), 0, "target met"),
+        (goals.Share("ours", "other", 60, 70, of="it"), 50, "target met"),
+        (goals.Share("ours", "other", 40, 50, of="it"), 50, "floor met"),
+        (goals.Share("ours", "other", 30, 40, of="it"), 50, "FLOOR MISSED"),
+        (goals.Share("nothing", "other", 1, 2, of="it"), 0, "target met"),
         (goals.Never("nothing"), 0, "target met"),
         (goals.Never("builds"), 2, "FLOOR MISSED"),
     ],
@@ -116,6 +136,20 @@ def test_a_goal_compares_its_figure_with_target_and_floor(goal, figure, verdict)
     """A ratio to the larger peer, an amount, a count of the worst round."""
     assert goal.figure(FOUND) == figure
     assert goals.verdict(goal, figure) == verdict
+
+
+def test_what_signatures_cost_is_measured_where_they_decide(tmp_path):
+    """In new processes, and only of a bundle that would be populated."""
+    seed = base64.b64encode(ours.SEED).decode()
+    key, bundle = tmp_path / "signing.key", tmp_path / w7.BUNDLE
+    key.write_text(f"overwinter-secret-key-ed25519:{seed}\n")
+    save(bundle, [InductorArtifact("f" + "a" * 51, b"x")], key=ours.KEY)
+    seconds = w7.signing_seconds(2, bundle, key)
+    assert len(seconds) == 2
+    assert min(seconds) > 0
+    save(bundle, [InductorArtifact("f" + "b" * 51, b"x")], key=SigningKey(bytes(32)))
+    with pytest.raises(subprocess.CalledProcessError):
+        w7.signing_seconds(1, bundle, key)
 
 
 RESULT = report.Result(
