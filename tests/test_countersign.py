@@ -90,6 +90,7 @@ def test_each_segment_has_one_signature_more(signed):
         assert part(new, region) == part(data, region)
 
 
+@pytest.mark.usefixtures("torch_said")
 def test_who_trusts_the_second_signer_populates(tmp_path):
     """The walk: CI saved, somebody who trusts it signs, who trusts that one loads."""
     path, new = tmp_path / "a.owb", tmp_path / "new.owb"
