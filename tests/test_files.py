@@ -296,18 +296,16 @@ def test_a_source_of_somebody_elses_gives_what_it_has():
     assert source_of(odd) is odd
 
 
-@pytest.mark.parametrize("less", [1, 40, 10**6])
-def test_a_source_that_is_cut_anywhere_raises_only_our_errors(less):
-    """Of each answer after the first few, the end is missing."""
+@pytest.mark.parametrize("kept", [0, 10, 40, 90, 200])
+def test_a_source_that_is_cut_anywhere_raises_only_our_errors(kept):
+    """Of each answer after the first few, only the beginning arrives."""
     data = sample_of_two()
     for whole in range(12):
         answers = itertools.count()
 
         def read(part, whole=whole, answers=answers):
             found = data[part]
-            return (
-                found if next(answers) < whole else found[: max(0, len(found) - less)]
-            )
+            return found if next(answers) < whole else found[:kept]
 
         with contextlib.suppress(OverwinterError), Bundle(_Odd(read, len(data))) as b:
             list(verify(b))
