@@ -3,6 +3,8 @@ TORCH  ?= torch==2.13.0
 CORE   ?= 3.12 3.13
 BENCH  ?= # options of the benchmarks: --only W1 W3, --json FILE, --svg FILE
 EDITS  ?= 100000
+EXECUTIONS ?= 1000000
+SEED   ?= # by chance
 
 READY := .venv/.ready
 
@@ -16,6 +18,7 @@ help:  ## list what can be made
 
 test: lint  ## lint, every test with torch, then the core on other Pythons
 	.venv/bin/python -m pytest
+	.venv/bin/python tests/fuzz/run.py --executions 100000 --seed 1
 	@$(MAKE) --no-print-directory core
 
 lint: $(READY)  ## ruff, mypy and the import contract
@@ -31,6 +34,10 @@ core-%:
 	then echo "core: skipped on $*, for no Python $* was found (pyenv, PATH)"; \
 	else $(MAKE) --no-print-directory .venv-$*/.ready && \
 		.venv-$*/bin/python -m pytest -m "not torch"; fi
+
+fuzz: $(READY)  ## a million hostile inputs; EXECUTIONS=N, SEED=N
+	.venv/bin/python tests/fuzz/run.py --executions $(EXECUTIONS) \
+		$(if $(SEED),--seed $(SEED))
 
 fuzz-checker: $(READY)  ## hold the checker of schemas against 100,000 random edits
 	.venv/bin/python tests/contract/fuzz.py --edits $(EDITS)
@@ -63,5 +70,5 @@ $(READY): pyproject.toml setup.py
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo bench fuzz-checker tamper clean
+.PHONY: help test lint core demo bench fuzz fuzz-checker tamper clean
 .PRECIOUS: .venv-%/.ready
