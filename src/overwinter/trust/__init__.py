@@ -8,7 +8,7 @@ pair is made on first use; a machine trusts its own key, and those that it names
 Layout: ``schema/FORMAT.md``, "Signatures".
 """
 
-# cryptography is imported where it is used: 25 ms that inspecting does not need.
+# cryptography is imported where it is used: some 10 ms that inspecting does not need.
 from .configuration import Rules, Trusted
 from .policy import Permission, Policy, Refusal
 from .public import key_id, key_id_text, named_text, public_text
