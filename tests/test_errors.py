@@ -33,6 +33,10 @@ EXAMPLES = {
         ("x.owb", "header", 2**31, 65536),
         "x.owb: header|claims 2,147,483,648 bytes|at most 65,536|fetch the file again",
     ),
+    errors.OutOfMemoryError: (
+        ("x.owb", "segment 0, record block 1"),
+        "record block 1: found it to need more memory|expected less|raise the limit",
+    ),
     errors.KeyGrammarError: (
         ("pgo", "../up", "leads out of the cache directory", "'job_id:rank:tag'"),
         "pgo|'../up' leads out|expected 'job_id:rank:tag'|do not populate",

@@ -21,6 +21,7 @@ __all__ = [
     "NoTrailerError",
     "NotABundleError",
     "NotFoundError",
+    "OutOfMemoryError",
     "OverwinterError",
     "SchemaError",
     "SegmentDamagedError",
@@ -105,14 +106,32 @@ class BlockDamagedError(DamagedError):
 class TooLargeError(FormatError):
     """A declared size is beyond what a reader accepts; nothing was allocated."""
 
-    def __init__(self, source: str, part: str, found: int, limit: int) -> None:
-        super().__init__(source, part, found, limit)
-        self.source, self.part, self.found, self.limit = source, part, found, limit
+    def __init__(
+        self, source: str, part: str, found: int, limit: int, unit: str = "bytes"
+    ) -> None:
+        super().__init__(source, part, found, limit, unit)
+        self.source, self.part, self.unit = source, part, unit
+        self.found, self.limit = found, limit
 
     def __str__(self) -> str:
         return (
-            f"{self.source}: {self.part} claims {self.found:,} bytes, at most "
+            f"{self.source}: {self.part} claims {self.found:,} {self.unit}, at most "
             f"{self.limit:,} are read; fetch the file again"
+        )
+
+
+class OutOfMemoryError(FormatError):
+    """Reading a part needs more memory than the process may have."""
+
+    def __init__(self, source: str, part: str) -> None:
+        super().__init__(source, part)
+        self.source, self.part = source, part
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.part}: found it to need more memory than this "
+            f"process may have, expected less; raise the limit of its memory, or do "
+            f"without this file"
         )
 
 
