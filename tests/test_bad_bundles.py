@@ -703,11 +703,15 @@ NO_TRAILER = r"trailer: found none in [\d,]+ bytes"
         [ENTRY, ENTRY],
         [ENTRY, SegmentEntry(ENTRY.offset + 8, ENTRY.size - 8, ENTRY.digest)],
         [SegmentEntry(ENTRY.offset + 8, 96, bytes(32)), ENTRY],
+        [SegmentEntry(ENTRY.offset, 95, ENTRY.digest)],
+        [SegmentEntry(ENTRY.offset, 0, ENTRY.digest)],
     ],
-    ids=("far wrapping endless longer before prefix twice inside reversed".split()),
+    ids=(
+        "far wrapping endless longer before prefix twice inside reversed tiny empty"
+    ).split(),
 )
 def test_a_trailer_whose_segments_cannot_lie_there_is_none(entries):
-    """Outside the file's body, or over each other: such a copy is not believed."""
+    """Outside the file's body, over each other, or of nothing: it is not believed."""
     with pytest.raises(NoTrailerError, match=NO_TRAILER):
         Bundle(file_listing(BODY, *entries))
 
@@ -717,11 +721,9 @@ def test_a_trailer_whose_segments_cannot_lie_there_is_none(entries):
     [
         (SegmentEntry(ENTRY.offset, ENTRY.size, bytes(32)), "as the trailer says"),
         (SegmentEntry(ENTRY.offset, ENTRY.size - 1, ENTRY.digest), "foot: found CRC"),
-        (SegmentEntry(ENTRY.offset, 95, ENTRY.digest), "95 bytes, expected 96 at"),
-        (SegmentEntry(ENTRY.offset, 0, ENTRY.digest), "0 bytes, expected 96 at least"),
         (SegmentEntry(ENTRY.offset + 1, ENTRY.size - 1, ENTRY.digest), "a size of"),
     ],
-    ids="other-name short tiny empty late".split(),
+    ids="other-name short late".split(),
 )
 def test_an_entry_that_lies_refuses_its_segment(entry, words):
     """What the trailer says of a segment, its foot must say too."""
@@ -863,8 +865,8 @@ def test_a_trailer_forged_into_a_payload_can_only_hide():
 
 
 def test_a_search_for_a_trailer_has_an_end(monkeypatch):
-    """A tail of nothing but ends, each with a size, costs a bounded number of reads."""
-    monkeypatch.setattr(trailer, "MAX_RECOVERY_SCAN", 2**26)
+    """Of a tail of nothing but ends, each with a size, only the last are looked at."""
+    monkeypatch.setattr(trailer, "MAX_ENDS", 100)
     read = []
 
     class Counting(BytesSource):
@@ -874,9 +876,9 @@ def test_a_search_for_a_trailer_has_an_end(monkeypatch):
 
     copy = write_trailer([ENTRY], len(BODY))
     ends = struct.pack("<II8s", 40, 0, END) * 100_000
-    with pytest.raises(NoTrailerError, match=r"none in the last 67,\d{3},\d{3} of"):
+    with pytest.raises(NoTrailerError, match=NO_TRAILER):
         read_trailer(Counting(BODY + copy + ends), len(prefix_of()))
-    assert sum(read) < 2**27
+    assert len(read) < 1 + 2 * 100 + 10
 
     # With a tail that is merely torn, the same bound is never felt.
     found = read_trailer(Counting(BODY + copy + bytes(2**22)), len(prefix_of()))

@@ -3,6 +3,7 @@ Where the bytes of a bundle are read: bytes, files, and whatever reads ranges.
 """
 
 import contextlib
+import errno
 import fcntl
 import operator
 import os
@@ -111,6 +112,32 @@ class FileSource:
                     break
                 data += more
         return data
+
+    def extents(self, start: int, most: int) -> list[tuple[int, int]] | None:
+        """
+        Return where the file holds more than zeros, as far as its system knows.
+
+        Args:
+            start: Where to begin.
+            most: ``None`` is returned where there are more, or none can be told.
+
+        Returns:
+            Begin and end of each, in order.
+        """
+        found: list[tuple[int, int]] = []
+        end = start
+        try:
+            while end < self.size and len(found) <= most:
+                begin = os.lseek(self._fd, end, os.SEEK_DATA)
+                end = min(os.lseek(self._fd, begin, os.SEEK_HOLE), self.size)
+                found.append((begin, end))
+        except OSError as error:
+            # Nothing but a hole is left; or no such question is known.
+            if error.errno != errno.ENXIO:
+                return None
+        except AttributeError:
+            return None
+        return None if len(found) > most else found
 
     def view(self, offset: int, size: int) -> memoryview:
         """

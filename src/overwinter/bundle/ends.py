@@ -41,6 +41,12 @@ class Ends:
             return self._head[offset:end]
         return self._source.read(offset, size)
 
+    def extents(self, start: int, most: int) -> list[tuple[int, int]] | None:
+        """Return where there is more than zeros, or ``None`` where nobody knows."""
+        known = getattr(self._source, "extents", None)
+        found: list[tuple[int, int]] | None = known(start, most) if known else None
+        return found
+
     def view(self, offset: int, size: int) -> memoryview:
         """Return *size* bytes from *offset* as they are at this moment, unverified."""
         view = getattr(self._source, "view", None)

@@ -6,13 +6,19 @@ Layout: ``schema/FORMAT.md``, "Trailer".
 
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 import attrs
 
 from ..errors import NoTrailerError, TooLargeError
-from ..limits import MAX_RECOVERY_SCAN, MAX_SEGMENTS
+from ..limits import (
+    MAX_ENDS,
+    MAX_EXTENTS,
+    MAX_RECOVERY_SCAN,
+    MAX_SEGMENTS,
+    MIN_SEGMENT,
+)
 from ..sources import Source
 
 __all__ = [
@@ -120,39 +126,57 @@ def is_old_trailer(source: Source, start: int, offset: int, end: int) -> bool:
 def _recover(source: Source, start: int) -> Trailer:
     """Search backwards for the last complete copy, and say what it means."""
     counted = _Counted(source)
-    position = source.size
-    while position > start and counted.n_read < MAX_RECOVERY_SCAN:
-        begin = max(start, position - _SCAN_STEP)
-        # The overlap finds an end that straddles two steps.
-        window = counted.read(begin, min(position + len(END), source.size) - begin)
-        at = window.rfind(END)
-        # A forger can write an end every eight bytes: what it costs to look at
-        # them counts too.
-        while at >= 0 and counted.n_read < MAX_RECOVERY_SCAN:
-            end = begin + at + len(END)
-            found = _copy_that_ends_at(counted, end, start)
-            if found is not None:
-                offset, size, segments = found
-                behind = source.size - (offset + 2 * size)
-                what = "its second copy is damaged; nothing is lost"
-                if behind > 0:
-                    what = f"{behind:,} bytes behind it are an append that was torn"
-                return Trailer(
-                    segments,
-                    offset,
-                    f"the last complete trailer ends at {end:,}; {what}",
-                    is_torn=behind > 0,
-                )
-            at = window.rfind(END, 0, at)
-        position = begin
+    for end in _ends(counted, _extents(source, start)):
+        # Both copies are read and all between them; a forger's heads and ends, each
+        # of which closes half of the file, are not.
+        if counted.n_read > 4 * source.size + _SCAN_STEP:
+            break
+        found = _copy_that_ends_at(counted, end, start, FOOT.size)
+        if found is not None:
+            offset, size, segments = found
+            behind = source.size - (offset + 2 * size)
+            what = "its second copy is damaged; nothing is lost"
+            if behind > 0:
+                what = f"{behind:,} bytes behind it are an append that was torn"
+            return Trailer(
+                segments,
+                offset,
+                f"the last complete trailer ends at {end:,}; {what}",
+                is_torn=behind > 0,
+            )
     raise NoTrailerError(
         source.name,
         "trailer",
-        f"none in {source.size:,} bytes"
-        if position <= start
-        else f"none in the last {counted.n_read:,} of {source.size:,} bytes",
+        f"none in {source.size:,} bytes, of which {counted.n_read:,} were read",
         "one at the end: the file was cut, or never finished",
     )
+
+
+def _extents(source: Source, start: int) -> Sequence[tuple[int, int]]:
+    """Return where a file may hold more than zeros: begin and end, in order."""
+    known = getattr(source, "extents", None)
+    found = known(start, MAX_EXTENTS) if known else None
+    return [(start, source.size)] if found is None else found
+
+
+def _ends(source: "_Counted", extents: Sequence[tuple[int, int]]) -> Iterator[int]:
+    """Give where an end of a copy seems to be, the last first."""
+    looked_at = 0
+    for low, high in reversed(extents):
+        position = high
+        while position > low and source.n_read < MAX_RECOVERY_SCAN:
+            begin = max(low, position - _SCAN_STEP)
+            # The overlap finds an end that straddles two steps.
+            window = source.read(begin, min(position + len(END) - 1, high) - begin)
+            at = window.rfind(END)
+            while at >= 0:
+                # A forger can write an end every eight bytes.
+                looked_at += 1
+                if looked_at > MAX_ENDS:
+                    return
+                yield begin + at + len(END)
+                at = window.rfind(END, 0, at + len(END) - 1)
+            position = begin
 
 
 class _Counted:
@@ -169,12 +193,20 @@ class _Counted:
 
 
 def _copy_that_ends_at(
-    source: Source, end: int, start: int
+    source: Source, end: int, start: int, window: int = _WINDOW
 ) -> tuple[int, int, tuple[SegmentEntry, ...]] | None:
-    """Return offset of the pair, size of a copy, and segments; or ``None``."""
+    """
+    Return offset of the pair, size of a copy, and segments; or ``None``.
+
+    Args:
+        source: The bundle.
+        end: First byte behind the copy.
+        start: End of the header.
+        window: Bytes to read at first.
+    """
     if end - start < HEAD.size + FOOT.size:
         return None
-    begin = max(start, end - _WINDOW)
+    begin = max(start, end - window)
     data = source.read(begin, end - begin)
     if len(data) != end - begin:
         # Another process took a torn append back after we had asked for the size.
@@ -198,18 +230,20 @@ def _copy_that_ends_at(
     copy = head if whole else source.read(end - size, size)
     if zlib.crc32(copy[:-12]) != crc:
         return None
-    segments = tuple(
-        SegmentEntry(*ENTRY.unpack_from(copy, HEAD.size + ENTRY.size * index))
-        for index in range(count)
-    )
-    if not _lie_apart(segments, start, offset):
+    listed = copy[HEAD.size : HEAD.size + ENTRY.size * count]
+    if not _lie_apart(listed, start, offset):
         return None
-    return offset, size, segments
+    entries = ENTRY.iter_unpack(listed)
+    return offset, size, tuple(SegmentEntry(*each) for each in entries)
 
 
-def _lie_apart(segments: Sequence[SegmentEntry], start: int, end: int) -> bool:
-    """Return whether *segments* lie between *start* and *end* without overlap."""
-    # One that is listed a million times would be read a million times.
-    spans = sorted((each.offset, each.offset + each.size) for each in segments)
+def _lie_apart(listed: bytes, start: int, end: int) -> bool:
+    """Return whether segments lie between *start* and *end* without overlap."""
+    # One that is listed a million times would be read a million times; and of those
+    # that are smaller than a foot, none of which is whole, a million take no room.
+    entries = ENTRY.iter_unpack(listed)
+    spans = sorted((offset, offset + size) for offset, size, _ in entries)
+    if any(behind - begin < MIN_SEGMENT for begin, behind in spans):
+        return False
     bounds = [(start, start), *spans, (end, end)]
     return all(before[1] <= after[0] for before, after in pairwise(bounds))
