@@ -25,6 +25,8 @@ PREFIX, FOOT, TRAILER, END = (b"\x89OW%c\r\n\x1a\n" % letter for letter in b"BST
 KIB, MIB, GIB = 2**10, 2**20, 2**30
 WINDOW = {zstd.DecompressionParameter.window_log_max: 27}
 PAYLOAD = "payload", {"optional": "payload"}  # types of fields, in a schema
+SCALARS = *"null bool i64 u64 f64 str bytes time_ns".split(), {"enum": (list, dict)}
+FLAT = *SCALARS, {"optional": SCALARS}
 LOST = object()  # stands for a payload that is damaged
 # Shapes for `_fits`.
 ANY, FROM_1, ABSENT = range(2**64), range(1, 2**64), ...
@@ -126,6 +128,7 @@ def _copy(data: bytes, low: int, end: int) -> tuple[int, int, list] | None:
     segments = list(struct.iter_unpack("<QQ32s", copy[24:-16]))
     spans = [(low, 0), *sorted(each[:2] for each in segments), (begin, 0)]
     apart = all(at + size <= after for (at, size), (after, _) in pairwise(spans))
+    apart = apart and all(size >= 96 for _, size, _ in segments)
     if zlib.crc32(copy[:-12]) != crc or not apart:
         return None
     is_whole = data[begin : begin + 2 * size] == copy + copy
@@ -147,6 +150,7 @@ def _segment(data: bytes, name: bytes) -> Segment:
     _check(zlib.crc32(signed) == crc, "the signatures are damaged")
     said, signatures = unpack(packed), unpack(signed)
     _check(_fits(said, SAID) and _fits(signatures, SIGNATURES), "other words")
+    _check(len(signatures) <= 16, "too many signatures")
     stamps, count = said["blocks"], said["payload_blocks"]
     _check(len(places) == 24 * (len(stamps) + count), "another number of blocks")
     layout = list(struct.iter_unpack("<QQB7s", places))
@@ -158,14 +162,16 @@ def _segment(data: bytes, name: bytes) -> Segment:
         number, where = stamp["kind"], stamp.get("environment")
         _check(number < len(said["kinds"]) and where in environments, "not listed")
         kind, first = said["kinds"][number], stamp["first"]
-        says, fields = (kind["kind"], kind["version"], environments[where]), None
+        says = kind["kind"], kind["version"], environments[where]
+        fields, flat = None, set()
         if _fits(kind["schema"], SCHEMA):
             listed = kind["schema"]["fields"]
             fields = {each["name"] for each in listed if each["type"] in PAYLOAD}
+            flat = {each["name"] for each in listed if _fits(each["type"], FLAT)}
         try:
             size, digest = stamp["size"], stamp["digest"]
             block = unpack(_load(blocks, place, size, digest, 64 * MIB))
-            records = _records(block, stamp, fields, payloads)
+            records = _records(block, stamp, fields, flat, payloads)
         except Invalid as error:
             segment.damage.append(Damage("quarantined", f"from {first!r} on: {error}"))
             continue
@@ -200,7 +206,9 @@ def _load(blocks: bytes, place: tuple, size: int, digest: bytes, limit: int) -> 
     return block
 
 
-def _records(block: Any, stamp: dict, fields: set | None, payloads: list) -> list:
+def _records(
+    block: Any, stamp: dict, fields: set | None, flat: set, payloads: list
+) -> list:
     """Return each record, of an opaque kind none; `LOST` in a payload's place."""
     _check(_fits(block, BLOCK), "another record block")
     rows, table = block["rows"], block["payloads"]
@@ -245,6 +253,8 @@ def _records(block: Any, stamp: dict, fields: set | None, payloads: list) -> lis
     _check(different <= 4 * GIB and total == stamp["payload_size"], "another size")
     good = all(type(each) is list and len(each) == rows for each in columns.values())
     _check(good, "a column of another number of values")
+    nested = (each for name in flat & columns.keys() for each in columns[name])
+    _check(not any(type(each) in (list, dict) for each in nested), "a nested value")
     records = zip(*columns.values(), strict=True)
     return [dict(zip(columns, record, strict=True)) for record in records]
 

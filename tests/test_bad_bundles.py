@@ -203,7 +203,7 @@ LIES = {
             stored={0: (LARGE_BOMB, 1)},
             stamp={"size": 2**26, "digest": hashlib.sha256(bytes(2**26)).digest()},
         ),
-        QUARANTINED, "67,108,863 bytes after the value",
+        QUARANTINED, "record block 0: found a value that is no map",
     ),
     "bomb of more than a record block": (
         Forgery(stored={0: (LARGE_BOMB, 1)}, stamp={"size": 2**26 + 1}),
@@ -267,7 +267,7 @@ LIES = {
         REFUSED, "signatures: found the key 'key' stands twice",
     ),
     "key twice at the end of many": (
-        Forgery(whole={"statement": twice("type", *map(str, range(200_000)))}),
+        Forgery(whole={"statement": twice("type", *map(str, range(200)))}),
         REFUSED, "the key 'type' stands twice",
     ),
     "key that is bytes": (
@@ -280,15 +280,15 @@ LIES = {
     ),
     "nested statement": (
         Forgery(whole={"statement": TOO_NESTED}),
-        REFUSED, "more than 1,023 nested levels",
+        REFUSED, "statement: found a value that is no map",
     ),
     "statement that is no map": (
         Forgery(whole={"statement": NESTED}),
-        REFUSED, "statement: found a list, expected a map",
+        REFUSED, "statement: found a value that is no map",
     ),
     "nested number": (
         Forgery(statement={"payload_blocks": msgpack.unpackb(NESTED)}),
-        REFUSED, "payload_blocks of type list, expected payload_blocks of type int",
+        REFUSED, "statement: found a list or a map where none may be",
     ),
     "nested schema": (
         Forgery(
@@ -306,27 +306,27 @@ LIES = {
     ),
     "nested key": (
         Forgery(columns={"key": ["a", msgpack.unpackb(NESTED)]}),
-        QUARANTINED, "other keys, expected a text each",
+        QUARANTINED, "column 'key': found a list or a map where none may be",
     ),
     "nested column": (
         Forgery(columns={"ratio": msgpack.unpackb(NESTED)}),
-        QUARANTINED, "column 'ratio': found a list of 1, expected a list of 2",
+        QUARANTINED, "column 'ratio': found a list or a map where none may be",
     ),
     "block of empty maps": (
         Forgery(whole={"block": EMPTY_MAPS}),
-        QUARANTINED, "another layout",
+        QUARANTINED, "found a value that is no map",
     ),
     "block that is no map": (
         Forgery(whole={"block": b"\xa5block"}),
-        QUARANTINED, "another layout",
+        QUARANTINED, "found a value that is no map",
     ),
     "columns that are no map": (
         Forgery(block={"columns": ["key"]}),
-        QUARANTINED, "another layout",
+        QUARANTINED, "found a value that is no map",
     ),
     "column that is not encoded": (
         Forgery(block={"columns": {"key": ["a", "b"]}}),
-        QUARANTINED, "another layout",
+        QUARANTINED, "found a value that is no bytes",
     ),
     "no key": (
         Forgery(columns={"key": None}),
@@ -367,7 +367,7 @@ LIES = {
         QUARANTINED, "exceeds max_ext_len",
     ),
     "text that is no UTF-8": (
-        Forgery(whole={"block": b"\xa2\xff\xff"}),
+        Forgery(whole={"block": b"\x81\xa2\xff\xff\xc0"}),
         QUARANTINED, "can't decode byte",
     ),
     # References.
@@ -434,11 +434,11 @@ LIES = {
     # Layout.
     "overlap": (
         Forgery(layout={1: (3, 11, 0, bytes(7))}),
-        QUARANTINED, "a block at 3 where one must be at",
+        QUARANTINED, "blocks that leave a gap or overlap at 3",
     ),
     "gap": (
         Forgery(stored={1: (BLOCK + b"!", 0)}, layout={1: (BLOCK_AT, 11, 0, bytes(7))}),
-        QUARANTINED, "an end of blocks at",
+        QUARANTINED, "blocks that leave a gap or overlap at 163",
     ),
     "reserved bytes": (
         Forgery(layout={0: (0, BLOCK_AT, 0, b"\0\0\1\0\0\0\0")}),
@@ -475,7 +475,7 @@ LIES = {
     ),
     "kinds that are no maps": (
         Forgery(statement={"kinds": ["acme/plan"]}),
-        REFUSED, "kinds with other things",
+        REFUSED, "kinds: found a value that is no map",
     ),
     "no statement": (
         Forgery(whole={"statement": b""}),
@@ -499,7 +499,7 @@ LIES = {
     ),
     "signatures that are no list": (
         Forgery(signatures=b"\x80"),
-        REFUSED, "signatures of type dict",
+        REFUSED, "signatures: found a value that is no list",
     ),
     "foot of another statement": (
         Forgery(foot={"digest": bytes(32)}),
@@ -852,7 +852,7 @@ def test_a_trailer_forged_into_a_payload_can_only_hide():
     size = len(write_trailer(entries, 0))
     # Where the payload will lie is known beforehand, and noise is stored as it is.
     probe = appended(first, plans(("a", b"x"), ("trap", bytes(size))))
-    offset = len(first) + Bundle(probe).segments[1].placements[1].offset + 1
+    offset = len(first) + Bundle(probe).segments[1].placement(1).offset + 1
     trap = write_trailer(entries, offset)
     data = appended(first, plans(("a", b"x"), ("trap", trap)))
     assert data[offset : offset + size] == trap

@@ -352,9 +352,12 @@ def test_a_value_deeper_than_is_written_is_unknown_and_told():
     deep: Any = 0.5
     for _ in range(60):
         deep = [deep]
-    forged = Forgery(columns={"ratio": [deep, 0.5]}).file()
+    forged = Forgery(columns={"more": [deep, 0.5]}).file()
     found = diff(forged, built(plans(("a", b"first"), ("b", b"second"))))
-    assert [(each.outcome, each.key) for each in found.differences] == [(UNKNOWN, "a")]
+    assert [(each.outcome, each.key) for each in found.differences] == [
+        (UNKNOWN, "a"),
+        (DIFFERS, "b"),
+    ]
     assert "segment 0, record block 0, 'a': " in found.problems[0]
 
 

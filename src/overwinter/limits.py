@@ -4,7 +4,7 @@ Sizes that a reader accepts, each with its reason.
 A limit is compared before anything is allocated; nothing here is a target. Together
 they bound what a forger's bytes can cost:
 
-- What is refused, a file, a segment or a block, takes at most 50 ms and 32 MiB for
+- What is refused, a file, a segment or a block, takes some 50 ms and 32 MiB at most for
   1 MiB of it; a bundle that claims 1 TiB is opened in as little.
 - What is sound takes time and memory in proportion to the sizes that it declares,
   which are known before a block is read. To list keys, to verify and to compare takes

@@ -187,7 +187,7 @@ def test_a_damaged_piece_takes_its_own_payload():
     """Payloads in other blocks are delivered, and the reason names the block."""
     large = bytes(5 * 2**20)
     data = built(plans(("large", large), ("small", b"small")))
-    position = Bundle(data).segments[0].placements[2].offset + 100
+    position = Bundle(data).segments[0].placement(2).offset + 100
     (finding,) = verify(bundle := Bundle(flipped(data, position, 0)))
 
     assert finding.keys == ("large",)

@@ -23,9 +23,8 @@ PAIR = stamp_of("acme/pair", {"one": PAYLOAD, "two": OPTIONAL_PAYLOAD})
 def payload_blocks(data):
     """Return the stored sizes of the payload blocks, which are stored as they are."""
     (segment,) = Bundle(data).segments
-    return [
-        each.stored_size for each in segment.placements[len(segment.statement.blocks) :]
-    ]
+    numbers = range(len(segment.statement.blocks), segment.foot.n_blocks)
+    return [each.stored_size for each in map(segment.placement, numbers)]
 
 
 def references(data, name, number=0):

@@ -37,6 +37,12 @@ BOTH = stamp_of(
 )
 
 
+def placements_of(data):
+    """Return where the blocks of the one segment lie."""
+    (segment,) = Bundle(data).segments
+    return list(map(segment.placement, range(segment.foot.n_blocks)))
+
+
 def keys_by_block(data):
     """Return the keys of each record block."""
     bundle = Bundle(data)
@@ -164,7 +170,7 @@ def test_record_blocks_are_written_in_runs(monkeypatch):
     monkeypatch.setattr(segment_writer, "RECORD_RUN", 300)
     data = built(plans(*rows))
     places = [
-        [each.offset for each in Bundle(each_data).segments[0].placements]
+        [each.offset for each in placements_of(each_data)]
         for each_data in (whole, data)
     ]
 
@@ -251,7 +257,7 @@ def test_compression_is_used_where_it_pays():
     """Noise is stored as it is; what shrinks is a zstd frame."""
     noise = hashlib.shake_256(b"noise").digest(10_000)
     codecs = [
-        [each.codec for each in Bundle(data).segments[0].placements]
+        [each.codec for each in placements_of(data)]
         for data in (
             built(plans(("k", bytes(10_000))), level=3),
             built(plans(("k", noise)), level=3),

@@ -8,16 +8,17 @@ Layout: ``schema/FORMAT.md``, "Layout", "Record block", "Payload block".
 import hashlib
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from itertools import accumulate, chain
 from typing import Any
 
 import attrs
 
-from ..codec import Columns, are_like, pack, unpack
+from ..codec import Columns, Walk, are_like, pack, walking
 from ..errors import BlockDamagedError, TooLargeError
-from ..limits import MAX_BLOCK_ROWS, MAX_WINDOW_LOG
+from ..limits import MAX_BLOCK_ROWS, MAX_COLUMNS, MAX_WINDOW_LOG
+from ..memory import within_memory
 from ..sources import Source
 
 if sys.version_info >= (3, 14):
@@ -155,15 +156,16 @@ class StoredBlock:
         """
         self._check_placement()
         begin, stored = self.base + self.placement.offset, self.placement.stored_size
-        data = self.source.read(begin, stored)
-        if self.placement.codec == ZSTD:
-            data = _decompress(data, self.size, self.source.name, self.part)
+        with within_memory(self.source.name, self.part):
+            data = self.source.read(begin, stored)
+            if self.placement.codec == ZSTD:
+                data = _decompress(data, self.size, self.source.name, self.part)
         check_block(data, self.size, self.digest, self.source.name, self.part)
         return data
 
-    def prove(self) -> None:
+    def pieces(self) -> Iterator[bytes]:
         """
-        Hold the block against what was signed, as `read` does, and keep nothing.
+        Give the bytes of the block; only at the end is known that they are its own.
 
         However large it is, 2 MiB are in memory, and the window of its frame.
 
@@ -185,6 +187,7 @@ class StoredBlock:
         for piece in pieces:
             found.update(piece)
             n_bytes += len(piece)
+            yield piece
         digest = found.digest()
         _check_digest(n_bytes, digest, self.size, self.digest, name, self.part)
 
@@ -297,7 +300,12 @@ def write_record_block(columns: Columns, table: PayloadTable) -> bytes:
 
 
 def read_record_block(
-    data: bytes, source: str, part: str, rows: int, first: str
+    data: bytes,
+    source: str,
+    part: str,
+    rows: int,
+    first: str,
+    is_flat: Callable[[str], bool] | None = None,
 ) -> tuple[Columns, PayloadTable]:
     """
     Return the columns of a verified block, unread, and its payload table.
@@ -308,11 +316,19 @@ def read_record_block(
         part: Name of the block, for errors.
         rows: Number of its records, as the statement says.
         first: Key of the first of them, as the statement says.
+        is_flat: Whether a column holds no lists and no maps, by its name.
 
     Raises:
         BlockDamagedError: The block is not laid out as `write_record_block` does.
     """
-    plain = unpack(data, source, part)
+    with walking(data, source, part, BlockDamagedError) as walk:
+        plain = walk.map(
+            ("rows",),
+            inside={
+                "columns": lambda: walk.bytes_map(MAX_COLUMNS),
+                "payloads": lambda: _walk_table(walk),
+            },
+        )
     try:
         found, columns, payloads = plain["rows"], plain["columns"], plain["payloads"]
         numbers, sizes = payloads["blocks"], payloads["sizes"]
@@ -320,14 +336,13 @@ def read_record_block(
         good = (
             found == rows
             and 1 <= rows <= MAX_BLOCK_ROWS
-            and set(map(type, columns.values())) <= {bytes}
             and _are_sizes(numbers)
             and len(set(numbers)) == len(numbers)
             and _are_sizes(sizes)
             and type(digests) is bytes
             and len(digests) == DIGEST_SIZE * len(sizes) == DIGEST_SIZE * len(numbers)
         )
-        held = Columns(rows, columns, source)
+        held = Columns(rows, columns, source, is_flat)
         likely = good and are_like(columns["key"], first, rows)
         keys = [first] if likely else held["key"]
     except (KeyError, TypeError, ValueError, AttributeError):
@@ -346,6 +361,11 @@ def read_record_block(
         tuple(chain.from_iterable(_DIGEST.iter_unpack(digests))),
     )
     return held, table
+
+
+def _walk_table(walk: Walk) -> dict[str, Any]:
+    lists = {"blocks": walk.scalars, "sizes": walk.scalars}
+    return walk.map(("digests",), inside=lists)
 
 
 def _are_sizes(values: Sequence[Any]) -> bool:

@@ -113,6 +113,16 @@ class Content:
         for name in self.columns.keys() - set(self.payload_names):
             self.columns[name]
 
+    def prove(self) -> None:
+        """
+        Prove of every column what `decode` asks, and keep none.
+
+        Raises:
+            DamagedError: A column is no list of as many values as there are rows.
+        """
+        for name in self.columns.keys() - set(self.payload_names):
+            self.columns.prove(name)
+
     def payload_size(self, begin: int, end: int) -> int:
         """Return the bytes of the payloads of some rows, each row counted."""
         if self.contiguous is not None:

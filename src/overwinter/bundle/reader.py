@@ -7,7 +7,6 @@ damaged block quarantined, by name; what is sound beside them is read.
 Layout: ``schema/FORMAT.md``.
 """
 
-from collections.abc import Iterator
 from functools import cached_property
 from itertools import islice
 from operator import ge
@@ -15,8 +14,10 @@ from operator import ge
 import attrs
 
 from ..closing import Closing
-from ..errors import FormatError, TooNewError
+from ..errors import DamagedError, FormatError, TooNewError
 from ..files import Buffer, PathLike
+from ..limits import MAX_FAULTS
+from ..memory import within_memory
 from ..sources import FileSource, Source, source_of
 from ..workers import Workers
 from .content import Rows
@@ -24,7 +25,7 @@ from .ends import Ends
 from .prefix import PREFIX, read_prefix
 from .record_block import Record, RecordBlock
 from .segment_reader import Segment
-from .streaming import read_ahead
+from .streaming import forget_frames, read_ahead
 from .trailer import Trailer, read_trailer
 
 __all__ = ["Bundle", "Record", "RecordBlock", "Rows", "Segment"]
@@ -42,7 +43,8 @@ class Bundle(Closing):
         header: What the file requires, and who wrote it.
         trailer: Where the segments lie.
         segments: The sound segments.
-        refused: For each other segment its number and the error that names why.
+        refused: For each other segment its number and the error that names why; from
+            the twenty-first on it is one and the same.
 
     Raises:
         NotFoundError: There is no such file.
@@ -55,11 +57,12 @@ class Bundle(Closing):
         self.source = source_of(target)
         self._owned = self.source is not target
         try:
-            self._ends = Ends(self.source)
-            self.header = read_prefix(self._ends)
-            self.trailer = read_trailer(self._ends, self.start)
-            if self.trailer.is_torn and isinstance(self.source, FileSource):
-                self.trailer = self._settled(self.source)
+            with within_memory(self.name, "both ends of the file"):
+                self._ends = Ends(self.source)
+                self.header = read_prefix(self._ends)
+                self.trailer = read_trailer(self._ends, self.start)
+                if self.trailer.is_torn and isinstance(self.source, FileSource):
+                    self.trailer = self._settled(self.source)
         except BaseException:
             self.close()
             raise
@@ -78,11 +81,17 @@ class Bundle(Closing):
         self,
     ) -> tuple[tuple[Segment, ...], list[tuple[int, Exception]]]:
         segments, refused = [], list[tuple[int, Exception]]()
+        # Who forges thousands needs a few bytes for each.
+        other = DamagedError(
+            self.name, "a segment", "damage", "none, as with those told before"
+        )
         for number, entry in enumerate(self.trailer.segments):
             try:
-                segments.append(Segment(self._ends, entry, number))
+                with within_memory(self.name, f"segment {number}"):
+                    segments.append(Segment(self._ends, entry, number))
             except (FormatError, TooNewError) as error:
-                refused.append((number, error))
+                forget_frames(error)
+                refused.append((number, other if len(refused) >= MAX_FAULTS else error))
         return tuple(segments), refused
 
     @property
@@ -121,7 +130,7 @@ class Bundle(Closing):
         """
         found: dict[str, list[str]] = {}
         blocks = (block for segment in self.segments for block in segment.blocks)
-        with Workers() as workers:
+        with within_memory(self.name, "its keys"), Workers() as workers:
             for block, job in read_ahead(blocks, workers):
                 columns, _ = block.read_columns(job.result())
                 found.setdefault(block.kind.kind, []).extend(columns["key"])
@@ -144,7 +153,7 @@ class Bundle(Closing):
             FormatError: A block that may hold them is damaged.
             InvalidSchemaError: Their schema is in a later language.
         """
-        return [*self._found(kind, key, view=False)]
+        return self._found(kind, key, view=False)
 
     def view(self, kind: str, key: str) -> list[Record]:
         """
@@ -162,12 +171,16 @@ class Bundle(Closing):
             FormatError: A block that may hold them is damaged.
             InvalidSchemaError: Their schema is in a later language.
         """
-        return [*self._found(kind, key, view=True)]
+        return self._found(kind, key, view=True)
 
-    def _found(self, kind: str, key: str, *, view: bool) -> Iterator[Record]:
-        for segment in self.segments:
-            for block in segment.blocks_of(kind, key):
-                yield from block.fetch(key, view=view)
+    def _found(self, kind: str, key: str, *, view: bool) -> list[Record]:
+        with within_memory(self.name, f"{kind} {key!a:.80}"):
+            return [
+                record
+                for segment in self.segments
+                for block in segment.blocks_of(kind, key)
+                for record in block.fetch(key, view=view)
+            ]
 
     def close(self) -> None:
         """Close what this bundle opened itself."""

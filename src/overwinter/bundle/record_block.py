@@ -6,7 +6,6 @@ Layout: ``schema/FORMAT.md``, "Record block".
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -15,7 +14,6 @@ from ..codec import Columns
 from ..environment import Environment
 from ..errors import FormatError
 from ..schema import Schema, read_schema
-from ..schema.model import InvalidSchemaError
 from ..workers import Workers
 from .blocks import PayloadTable, read_record_block
 from .content import Content, Rows
@@ -26,13 +24,16 @@ from .unpacking import (
     check_end,
     checked_spans,
     read_payloads,
-    read_span,
+    read_spans_of,
 )
 
 if TYPE_CHECKING:
     from .segment_reader import Segment
 
 __all__ = ["Record", "RecordBlock"]
+
+# Records of one key that are picked out of their columns, each by a walk up to it.
+_FEW = 8
 
 
 @attrs.frozen
@@ -69,18 +70,15 @@ class RecordBlock:
         number = self.stamp.environment
         return None if number is None else self.segment.statement.environments[number]
 
-    @cached_property
+    @property
     def schema(self) -> Schema | None:
         """
         The schema that the segment carries.
 
-        ``None`` where it is in a later schema language: such a kind stays opaque,
-        and its payloads stand as references.
+        ``None`` where it is in a later schema language, or none at all: such a kind
+        stays opaque, and its payloads stand as references.
         """
-        try:
-            return read_schema(self.kind.schema, self.part)
-        except InvalidSchemaError:
-            return None
+        return self.segment.schema_of(self.stamp.kind)
 
     @property
     def payload_names(self) -> frozenset[str]:
@@ -105,7 +103,12 @@ class RecordBlock:
             self.part,
             self.stamp.rows,
             self.stamp.first,
+            self._is_flat,
         )
+
+    def _is_flat(self, name: str) -> bool:
+        """Return whether a column may hold no lists and no maps."""
+        return self.schema is not None and name in self.schema.flat_names
 
     def open(self, data: bytes | None = None) -> Content:
         """
@@ -156,34 +159,58 @@ class RecordBlock:
         keys = columns["key"]
         if key not in keys:
             return
-        names = read_schema(self.kind.schema, self.part).payload_names
-        row = -1
-        for _ in range(keys.count(key)):
-            row = keys.index(key, row + 1)
-            fields = {}
-            for name in columns:
-                if name in names:
-                    span = read_span(columns, name, row, self.part)
-                    fields[name] = self._payload(table, span, view)
-                else:
-                    fields[name] = columns.value(name, row)
-            yield Record(self.kind, self.environment, fields)
+        # Read again where it was none, so that the error says why.
+        schema = self.schema or read_schema(self.kind.plain_schema, self.part)
+        names = schema.payload_names
+        rows = [keys.index(key)]
+        for _ in range(keys.count(key) - 1):
+            rows.append(keys.index(key, rows[-1] + 1))
+        fields = {
+            name: self._payloads(columns, name, rows, table, view)
+            if name in names
+            else self._values(columns, name, rows)
+            for name in columns
+        }
+        for values in zip(*fields.values(), strict=True):
+            record = dict(zip(fields, values, strict=True))
+            yield Record(self.kind, self.environment, record)
 
-    def _payload(
-        self, table: PayloadTable, span: Span | None, view: bool
-    ) -> bytes | memoryview | None:
-        if span is None:
+    @staticmethod
+    def _values(columns: Columns, name: str, rows: list[int]) -> list[Any]:
+        if len(rows) <= _FEW:
+            return [columns.value(name, row) for row in rows]
+        return [columns[name][row] for row in rows]
+
+    def _payloads(
+        self,
+        columns: Columns,
+        name: str,
+        rows: list[int],
+        table: PayloadTable,
+        view: bool,
+    ) -> list[bytes | memoryview | None]:
+        """Return the payloads of some rows of one column; no block is read twice."""
+        found: dict[Span, bytes | memoryview] = {}
+        spans = read_spans_of(columns, name, rows, self.part)
+        distinct = {span for span in spans if span is not None}
+        for span in distinct:
+            check_end(span, table.ends, self.segment.source.name, self.part)
+            if view and (seen := self._viewed(table, span)) is not None:
+                found[span] = seen
+        unread = sorted(distinct - found.keys())
+        read = read_payloads(self.segment, table, table.ends, unread)
+        for span, payload in zip(unread, read, strict=True):
+            if isinstance(payload, FormatError):
+                raise payload
+            found[span] = memoryview(payload) if view else payload
+        return [None if span is None else found[span] for span in spans]
+
+    def _viewed(self, table: PayloadTable, span: Span) -> memoryview | None:
+        """Return a payload where it lies, or ``None`` where that is not possible."""
+        (offset, size), ends = span, table.ends
+        if not size:
             return None
-        ends = table.ends
-        check_end(span, ends, self.segment.source.name, self.part)
-        if view and span[1]:
-            offset, size = span
-            first, last = bisect_right(ends, offset), bisect_left(ends, offset + size)
-            found = self.segment.view_payload_blocks(table, first, last)
-            if found is not None:
-                begin = offset - (ends[first] - table.sizes[first])
-                return found[begin : begin + size]
-        (payload,) = read_payloads(self.segment, table, ends, [span])
-        if isinstance(payload, FormatError):
-            raise payload
-        return memoryview(payload) if view else payload
+        first, last = bisect_right(ends, offset), bisect_left(ends, offset + size)
+        found = self.segment.view_payload_blocks(table, first, last)
+        begin = offset - (ends[first] - table.sizes[first])
+        return None if found is None else found[begin : begin + size]

@@ -281,7 +281,7 @@ class _Rewriter:
 
     def carry(self, index: int) -> Placement:
         """Copy a stored block as it is."""
-        placement = self.segment.placements[index]
+        placement = self.segment.placement(index)
         begin = self.segment.entry.offset + placement.offset
         copy_bytes(self.file, self.segment.source, begin, placement.stored_size)
         moved = attrs.evolve(placement, offset=self.position)

@@ -4,11 +4,14 @@ Reading one segment: its words are verified at once, its blocks when asked.
 Layout: ``schema/FORMAT.md``, "Segment".
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
 
-from ..errors import BlockDamagedError, SegmentDamagedError
-from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK
+from ..errors import BlockDamagedError, FormatError, SegmentDamagedError
+from ..limits import MAX_BLOCK, MAX_RECORD_BLOCK, MAX_SHARED
+from ..schema import Schema, read_schema
+from ..schema.model import InvalidSchemaError
 from ..trust import Signature, SigningKey, valid_signers
 from .blocks import (
     LAYOUT_ENTRY,
@@ -50,6 +53,8 @@ class Segment:
         self.signatures: tuple[Signature, ...] = signatures
         self._words = words
         self._pages: dict[int, bytes] = {}
+        self._schemas: dict[int, Schema | None] = {}
+        self._n_read = 0
 
     @property
     def name(self) -> str:
@@ -75,13 +80,27 @@ class Segment:
         """Return the signature of the statement by *key*."""
         return key.sign(self._words)
 
+    def schema_of(self, kind: int) -> Schema | None:
+        """
+        Return the schema that the segment carries of one of its kinds.
+
+        ``None`` where it is in a later schema language, or none at all.
+        """
+        if kind not in self._schemas:
+            try:
+                plain = self.statement.kinds[kind].plain_schema
+                self._schemas[kind] = read_schema(plain, f"{self.part}, kind {kind}")
+            except (FormatError, InvalidSchemaError):
+                self._schemas[kind] = None
+        return self._schemas[kind]
+
     @property
     def is_as_written(self) -> bool:
         """Whether the statement says nothing that this release does not know."""
         try:
             return self.statement.pack() == self._words
-        except (ValueError, TypeError):
-            return False  # nested deeper than we write
+        except (ValueError, TypeError, FormatError):
+            return False  # nested deeper than we write, or a schema that is none
 
     @property
     def blocks(self) -> Iterator[RecordBlock]:
@@ -119,20 +138,29 @@ class Segment:
                 return
 
     def untiled(self) -> str:
-        """Return where the stored blocks leave a gap or overlap, or nothing."""
-        position = 0
-        for each in sorted(self.placements, key=lambda p: (p.offset, p.stored_size)):
-            if each.offset != position:
-                return f"a block at {each.offset:,} where one must be at {position:,}"
-            position += each.stored_size
-        if position != self.foot.blocks_size:
-            return f"an end of blocks at {position:,}, not {self.foot.blocks_size:,}"
-        return ""
+        """
+        Return where the stored blocks leave a gap or overlap, or nothing.
 
-    @property
-    def placements(self) -> tuple[Placement, ...]:
-        """The layout: record blocks in order, then payload blocks by number."""
-        return tuple(map(self.placement, range(self.foot.n_blocks)))
+        Where as many blocks begin as end at each place, but the first and the last,
+        one lies at each: only places whose other side was not yet seen are held.
+        """
+        edges: defaultdict[int, int] = defaultdict(int, {0: -1})
+        edges[self.foot.blocks_size] += 1
+        for begin, end in self._stored_at():
+            for at, change in ((begin, 1), (end, -1)):
+                edges[at] += change
+                if not edges[at]:
+                    del edges[at]
+        if not any(edges.values()):
+            return ""
+        at = min(at for at, excess in edges.items() if excess)
+        return f"blocks that leave a gap or overlap at {at:,}"
+
+    def _stored_at(self) -> Iterator[tuple[int, int]]:
+        """Give begin and end of each stored block, of which none is kept."""
+        for page in range(-(-self.foot.layout_size // _PAGE)):
+            for offset, size, *_ in LAYOUT_ENTRY.iter_unpack(self._read_page(page)):
+                yield offset, offset + size
 
     def placement(self, index: int) -> Placement:
         """
@@ -142,23 +170,35 @@ class Segment:
         """
         page, at = divmod(index * LAYOUT_ENTRY.size, _PAGE)
         if page not in self._pages:
-            begin = self.entry.offset + self.foot.blocks_size + page * _PAGE
-            size = min(_PAGE, self.foot.layout_size - page * _PAGE)
-            data = self.source.read(begin, size)
-            if len(data) != size:
-                raise BlockDamagedError(
-                    self.source.name,
-                    f"{self.part}, layout",
-                    f"{len(data):,} bytes",
-                    f"{size:,}",
-                )
-            self._pages[page] = data
+            self._pages[page] = self._read_page(page)
         return Placement.unpack(self._pages[page][at : at + LAYOUT_ENTRY.size])
+
+    def _read_page(self, page: int) -> bytes:
+        begin = self.entry.offset + self.foot.blocks_size + page * _PAGE
+        size = min(_PAGE, self.foot.layout_size - page * _PAGE)
+        data = self.source.read(begin, size)
+        if len(data) != size:
+            raise BlockDamagedError(
+                self.source.name,
+                f"{self.part}, layout",
+                f"{len(data):,} bytes",
+                f"{size:,}",
+            )
+        return data
 
     def read_record_block(self, number: int) -> bytes:
         """Return one record block's verified bytes."""
         stamp = self.statement.blocks[number]
         part = f"{self.part}, record block {number}"
+        self._n_read += 1
+        # Who fetches one key reads one block or two, and no layout for them.
+        if self._n_read > MAX_SHARED and number in self._shared:
+            raise BlockDamagedError(
+                self.source.name,
+                part,
+                f"bytes that {len(self._shared):,} blocks share",
+                "its own",
+            )
         block = self._stored(number, stamp.size, stamp.digest, part, MAX_RECORD_BLOCK)
         return block.read()
 
@@ -178,6 +218,28 @@ class Segment:
             return b"".join(self._payload_block(table, at).read() for at in blocks)
         return whole
 
+    @cached_property
+    def _shared(self) -> frozenset[int]:
+        """
+        The record blocks whose stored bytes others use too, where these are many.
+
+        A damaged layout lets one lie on another. Thousands are a forger's, who has
+        few bytes decompressed and decoded again for each: no more of them are read.
+        """
+        places = sorted(
+            (place.offset, place.offset + place.stored_size, index)
+            for index in range(len(self.statement.blocks))
+            if (place := self.placement(index)).stored_size
+        )
+        shared: set[int] = set()
+        end, last = 0, -1
+        for begin, behind, index in places:
+            if begin < end:
+                shared |= {last, index}
+            if behind > end:
+                end, last = behind, index
+        return frozenset(shared if len(shared) > MAX_SHARED else ())
+
     def prove_payload_block(self, table: PayloadTable, at: int) -> None:
         """
         Hold one block of *table* against what was signed, and keep nothing of it.
@@ -186,7 +248,31 @@ class Segment:
             BlockDamagedError: It is damaged.
             TooLargeError: It is larger than a reader accepts.
         """
-        self._payload_block(table, at).prove()
+        for _ in self.payload_pieces(table, at):
+            pass
+
+    def payload_pieces(self, table: PayloadTable, at: int) -> Iterator[bytes]:
+        """Give one block of *table* in pieces; see `StoredBlock.pieces`."""
+        if self._is_crowded:
+            raise BlockDamagedError(
+                self.source.name,
+                self._payload_part(table.blocks[at]),
+                "bytes that others have, too, many times over",
+                "its own",
+            )
+        return self._payload_block(table, at).pieces()
+
+    @cached_property
+    def _is_crowded(self) -> bool:
+        """
+        Whether the stored blocks are many times what there is room for.
+
+        One whose place was damaged adds as much again at most. Thousands on the same
+        bytes are a forger's, who has these decompressed and hashed for each.
+        """
+        room = self.foot.blocks_size
+        taken = (end - begin for begin, end in self._stored_at() if end <= room)
+        return sum(taken) > (1 + MAX_SHARED) * room
 
     def _payload_block(self, table: PayloadTable, at: int) -> StoredBlock:
         number = table.blocks[at]

@@ -9,7 +9,8 @@ at least.
 from collections import deque
 from collections.abc import Iterable, Iterator
 
-from ..errors import FormatError
+from ..errors import FormatError, OutOfMemoryError
+from ..memory import within_memory
 from ..workers import Job, Workers
 from .content import Content, Requested, Rows
 from .record_block import RecordBlock
@@ -59,7 +60,12 @@ def _given(
 ) -> tuple[RecordBlock, Rows | FormatError]:
     if isinstance(requested, FormatError):
         return block, requested
-    return block, requested.rows()
+    try:
+        with within_memory(block.segment.source.name, block.part):
+            return block, requested.rows()
+    except OutOfMemoryError as error:
+        forget_frames(error)
+        return block, error
 
 
 def _size(requested: Requested | FormatError) -> int:
@@ -72,10 +78,11 @@ def _parts(
     """Give the parts of the blocks, as their first row and the first behind."""
     for block, job in read_ahead(blocks, workers):
         try:
-            content = block.open(job.result())
-            parts = list(content.bounds(part))
-            if len(parts) > 1:
-                content.decode()
+            with within_memory(block.segment.source.name, block.part):
+                content = block.open(job.result())
+                parts = list(content.bounds(part))
+                if len(parts) > 1:
+                    content.decode()
         except FormatError as error:
             forget_frames(error)
             yield block, error, (0, 0)

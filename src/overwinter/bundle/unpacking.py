@@ -5,11 +5,11 @@ Layout: ``schema/FORMAT.md``, "Record block" and "Payload block".
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, Protocol
 
-from ..codec import Columns, unpack
+from ..codec import Columns, unpack_flat
 from ..errors import BlockDamagedError, FormatError, TooLargeError
 from ..limits import MAX_PAYLOADS
 from .blocks import PayloadTable
@@ -23,6 +23,7 @@ __all__ = [
     "read_payloads",
     "read_places",
     "read_spans",
+    "read_spans_of",
 ]
 
 # Where a payload lies: offset in the concatenation of its table's blocks, and size.
@@ -40,18 +41,22 @@ def read_spans(columns: Columns, name: str, part: str) -> list[Span | None]:
     return _spans(offsets, sizes, columns.source, f"{part}, column {name!r}")
 
 
-def read_span(columns: Columns, name: str, row: int, part: str) -> Span | None:
+def read_spans_of(
+    columns: Columns, name: str, rows: Sequence[int], part: str
+) -> list[Span | None]:
     """
-    Return where the payload of one row lies; of the others nothing is asked.
+    Return where the payloads of some rows lie; of the others nothing is asked.
 
     Raises:
         BlockDamagedError: The column is no map of offsets and sizes.
     """
     offsets, sizes = read_places(columns, name, part)
-    of_row = slice(row, row + 1)
-    part = f"{part}, column {name!r}"
-    (span,) = _spans(offsets[of_row], sizes[of_row], columns.source, part)
-    return span
+    return _spans(
+        [offsets[row] for row in rows],
+        [sizes[row] for row in rows],
+        columns.source,
+        f"{part}, column {name!r}",
+    )
 
 
 def read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list[Any]]:
@@ -62,7 +67,8 @@ def read_places(columns: Columns, name: str, part: str) -> tuple[list[Any], list
         BlockDamagedError: The column is no map of two such lists.
     """
     part = f"{part}, column {name!r}"
-    plain = unpack(columns.encoded(name), columns.source, part)
+    encoded = columns.encoded(name)
+    plain = unpack_flat(encoded, columns.source, part, lists=2, maps=1)
     if (
         not isinstance(plain, dict)
         or plain.keys() != {"offset", "size"}

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from ..codec import unpack
 from ..errors import FormatError
+from ..limits import MAX_FAULTS
+from ..memory import within_memory
 from ..progress import Counter, Progress
 from ..trust import public_text
 from ..workers import Job, Workers
@@ -58,6 +59,11 @@ def verify(bundle: Bundle, *, progress: Progress | None = None) -> Iterator[Find
         bundle: The bundle.
         progress: Told of bytes of payloads, done and in all.
     """
+    with within_memory(bundle.name, "what it holds"):
+        yield from _verify(bundle, progress)
+
+
+def _verify(bundle: Bundle, progress: Progress | None) -> Iterator[Finding]:
     segments = bundle.segments
     total = sum(
         block.stamp.payload_size for segment in segments for block in segment.blocks
@@ -66,8 +72,10 @@ def verify(bundle: Bundle, *, progress: Progress | None = None) -> Iterator[Find
     if bundle.recovery:
         yield Finding(TAIL_IGNORED, "end of file", bundle.recovery)
     yield from _verify_between(bundle)
-    for number, error in bundle.refused:
+    for number, error in bundle.refused[:MAX_FAULTS]:
         yield Finding(REFUSED, f"segment {number}", str(error))
+    if (more := len(bundle.refused) - MAX_FAULTS) > 0:
+        yield Finding(REFUSED, "other segments", f"{more:,} more are refused")
     for segment in bundle.segments:
         yield from verify_segment(segment, counter)
 
@@ -146,24 +154,24 @@ def _verify_block(
     try:
         content = block.open(job.result())
         if block.schema is not None:
-            content.decode()  # each column must be a list of one value for each row
+            content.prove()
         else:
             # What cannot be taken apart here must be whole all the same.
             for name in content.columns:
-                encoded = content.columns.encoded(name)
-                unpack(encoded, content.columns.source, f"column {name!r}")
+                content.columns.prove(name, is_list=False)
         keys = content.columns["key"]
     except FormatError as error:
         yield Finding(QUARANTINED, block.part, str(error), kind, lost)
         return
     damaged = _damaged_blocks(block.segment, content.table, proved, workers)
-    by_reason: dict[str, list[str]] = {}
+    # By the error itself: a million rows may use one damaged block.
+    by_fault: dict[FormatError, list[str]] = {}
     for row, fault in _damaged_rows(content, damaged):
-        by_reason.setdefault(str(fault), []).append(str(keys[row]))
+        by_fault.setdefault(fault, []).append(str(keys[row]))
     if block.schema is None:
-        by_reason = {str(fault): [*lost] for fault in damaged.values()}
-    for reason, names in by_reason.items():
-        yield Finding(QUARANTINED, block.part, reason, kind, tuple(names))
+        by_fault = {fault: [*lost] for fault in damaged.values()}
+    for fault, names in by_fault.items():
+        yield Finding(QUARANTINED, block.part, str(fault), kind, tuple(names))
 
 
 def _damaged_blocks(

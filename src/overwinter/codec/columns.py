@@ -4,14 +4,24 @@ Columns: one list of values for each field, decoded when somebody asks.
 What nobody touches is carried unread. Layout: ``schema/FORMAT.md``, "Record block".
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from ..errors import DamagedError
+from ..limits import MAX_NODES_SEEN
 from ..schema import Decoded
-from .wire import has_wide, pack, unpack, unpack_item, unpacked_numbers
+from .strict import holds_few, prove
+from .wire import (
+    has_wide,
+    pack,
+    unpack,
+    unpack_each,
+    unpack_flat,
+    unpack_item,
+    unpacked_numbers,
+)
 
 __all__ = ["Column", "Columns", "Payloads", "Reference", "UnreadPayloadError"]
 
@@ -46,6 +56,12 @@ class Columns(Mapping[str, Column]):
     read from a bundle stay encoded until they are looked up; ``encoded`` gives
     their bytes back without a look.
 
+    Args:
+        rows: How many.
+        columns: Name to column, encoded or not.
+        source: Name of the bundle, for errors.
+        is_flat: Whether an encoded column may hold no lists and no maps, by its name.
+
     Attributes:
         facts: What is known of those that were decoded when they were looked up.
     """
@@ -55,8 +71,10 @@ class Columns(Mapping[str, Column]):
         rows: int,
         columns: Mapping[str, Column | bytes],
         source: str = "<memory>",
+        is_flat: Callable[[str], bool] | None = None,
     ) -> None:
         self.rows, self.source = rows, source
+        self._is_flat = is_flat
         self._columns = dict(columns)
         self.facts: dict[str, Decoded] = {}
 
@@ -81,6 +99,48 @@ class Columns(Mapping[str, Column]):
             return self._decoded(name, column)[0]
         return column
 
+    def prove(self, name: str, *, is_list: bool = True) -> None:
+        """
+        Prove that a column is a list of as many values as there are rows.
+
+        Nothing of it is kept, and lists and maps inside not even until its end.
+
+        Args:
+            name: Name of the column.
+            is_list: Otherwise it may be any value that is whole.
+
+        Raises:
+            DamagedError: It is none.
+        """
+        column = self._columns[name]
+        if not isinstance(column, bytes):
+            return
+        if self._asks_flat(name):
+            self._decoded(name, column)
+        elif not holds_few(column, MAX_NODES_SEEN):
+            rows = self.rows if is_list else None
+            prove(column, self.source, f"column {name!r}", rows)
+        elif is_list:
+            self._decoded(name, column)
+        else:
+            unpack(column, self.source, f"column {name!r}")
+
+    def each(self, name: str) -> Iterator[Any]:
+        """
+        Give the values of a column, of which one at a time is built where it is large.
+
+        For one of more lists and maps than ``MAX_NODES_SEEN`` there is `TOO_NESTED`.
+
+        Raises:
+            DamagedError: It is no list of as many values as there are rows.
+        """
+        column = self._columns[name]
+        if not isinstance(column, bytes):
+            return iter(column)
+        if self._asks_flat(name) or holds_few(column, MAX_NODES_SEEN):
+            return iter(self._decoded(name, column)[0])
+        return unpack_each(column, self.rows, self.source, f"column {name!r}")
+
     def value(self, name: str, row: int) -> Any:
         """
         Return one value of a column, without decoding the others.
@@ -99,12 +159,16 @@ class Columns(Mapping[str, Column]):
             values, is_wide = numbers
             return values, Decoded(type(values[0]), is_wide)
         part = f"column {name!r}"
-        values = unpack(data, self.source, part)
+        decode = unpack_flat if self._asks_flat(name) else unpack
+        values = decode(data, self.source, part)
         if type(values) is not list or len(values) != self.rows:
             raise DamagedError(
                 self.source, part, _shape(values), f"a list of {self.rows} values"
             )
         return values, Decoded(None, has_wide(data))
+
+    def _asks_flat(self, name: str) -> bool:
+        return name == "key" or (self._is_flat is not None and self._is_flat(name))
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._columns)
@@ -122,7 +186,7 @@ class Columns(Mapping[str, Column]):
 
     def replaced(self, columns: Mapping[str, Column | bytes]) -> "Columns":
         """Return these rows with *columns* instead."""
-        return Columns(self.rows, columns, self.source)
+        return Columns(self.rows, columns, self.source, self._is_flat)
 
     def items_unread(self) -> dict[str, Column | bytes]:
         """Return name to column, decoded or not, as it is held."""

@@ -1,5 +1,5 @@
 """
-Plain values and msgpack: the only door to msgpack.
+Plain values and msgpack.
 
 What is written is canonical: equal values give equal bytes. Layout:
 ``schema/FORMAT.md``, at its head.
@@ -7,20 +7,33 @@ What is written is canonical: equal values give equal bytes. Layout:
 
 import sys
 from array import array
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
 import msgpack
 
-from ..errors import DamagedError
-from ..limits import MAX_DEPTH
+from ..errors import TooLargeError
+from ..limits import MAX_DEPTH, MAX_NODES_SEEN
+from .strict import (
+    LISTS,
+    STRICTLY,
+    check_nodes,
+    damaging,
+    prove_whole,
+    refuse_nested,
+    unique,
+)
 
 __all__ = [
+    "TOO_NESTED",
     "Repeated",
     "are_like",
     "has_wide",
     "pack",
     "unpack",
+    "unpack_each",
+    "unpack_flat",
     "unpack_item",
     "unpacked_numbers",
 ]
@@ -73,16 +86,49 @@ def unpack(data: bytes, source: str, part: str) -> Any:
         DamagedError: Not msgpack, bytes left over, an extension type, a map
             with a key twice or one that is no text, or nested beyond all reason.
     """
-    try:
-        _prove_whole(data)
+    with damaging(source, part):
+        prove_whole(data)
         if (maps := _unpacked_maps(data)) is not None:
             return maps
         # strict_map_key keeps map keys to text and bytes; the pairs hook refuses
         # bytes, and sees a key that stands twice, which a dict would swallow.
-        return msgpack.unpackb(data, object_pairs_hook=_unique, **_STRICTLY)
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        reason = str(error) or _REASONS.get(type(error), type(error).__name__)
-        raise DamagedError(source, part, reason, "canonical msgpack") from error
+        return msgpack.unpackb(data, object_pairs_hook=unique, **STRICTLY)
+
+
+def unpack_flat(
+    data: bytes, source: str, part: str, *, lists: int = 1, maps: int = 0
+) -> Any:
+    """
+    Return the plain value of canonical msgpack with no more lists and maps than these.
+
+    Args:
+        data: The whole value, in bytes.
+        source: Name of the bundle, for the error.
+        part: Name of the part within it, for the error.
+        lists: How many; one, if it is the list that a column is.
+        maps: How many.
+
+    Raises:
+        DamagedError: As `unpack`, or it holds more: the next is not looked for, as
+            each byte could be one.
+    """
+    with damaging(source, part):
+        prove_whole(data)
+
+        # Those inside are whole before the one around them.
+        def next_list(values: list[Any]) -> list[Any]:
+            nonlocal lists
+            lists -= 1
+            return values if lists >= 0 else refuse_nested(values)
+
+        def next_map(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
+            nonlocal maps
+            maps -= 1
+            return unique(pairs) if maps >= 0 else refuse_nested(pairs)
+
+        return msgpack.unpackb(
+            data, object_pairs_hook=next_map, list_hook=next_list, **STRICTLY
+        )
 
 
 def unpack_item(data: bytes, rows: int, row: int, source: str, part: str) -> Any:
@@ -95,20 +141,51 @@ def unpack_item(data: bytes, rows: int, row: int, source: str, part: str) -> Any
     Source:
         One of 2,048 maps takes 0.1 ms in this way, all of them 1.
     """
-    try:
-        _prove_whole(data)
+    with damaging(source, part):
+        prove_whole(data)
         unpacker = msgpack.Unpacker(
-            max_buffer_size=max(len(data), 1), object_pairs_hook=_unique, **_STRICTLY
+            max_buffer_size=max(len(data), 1), object_pairs_hook=unique, **STRICTLY
         )
         unpacker.feed(data)
         if unpacker.read_array_header() != rows:
-            raise ValueError("a list of another length")
+            raise ValueError(f"a list of other than {rows} values")
         for _ in range(row):
             unpacker.skip()
         return unpacker.unpack()
-    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        reason = str(error) or _REASONS.get(type(error), type(error).__name__)
-        raise DamagedError(source, part, reason, f"a list of {rows} values") from error
+
+
+class _TooNested:
+    """Stands for a value of too many lists and maps."""
+
+
+TOO_NESTED = _TooNested()
+
+
+def unpack_each(data: bytes, rows: int, source: str, part: str) -> Iterator[Any]:
+    """
+    Give the items of a list of *rows*, of which one at a time is built.
+
+    For one of more lists and maps than ``MAX_NODES_SEEN`` there is `TOO_NESTED`.
+
+    Raises:
+        DamagedError: As `unpack`, or it is no such list.
+    """
+    with damaging(source, part):
+        prove_whole(data)
+        unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
+        unpacker.feed(data)
+        if data[:1] not in LISTS or unpacker.read_array_header() != rows:
+            raise ValueError(f"what is no list of {rows} values")
+        for _ in range(rows):
+            begin = unpacker.tell()
+            unpacker.skip()
+            item = data[begin : unpacker.tell()]
+            try:
+                check_nodes(item, MAX_NODES_SEEN, source, part)
+            except TooLargeError:
+                yield TOO_NESTED
+            else:
+                yield msgpack.unpackb(item, object_pairs_hook=unique, **STRICTLY)
 
 
 def _unpacked_maps(data: bytes) -> list[dict[str, Any]] | None:
@@ -123,7 +200,7 @@ def _unpacked_maps(data: bytes) -> list[dict[str, Any]] | None:
     if not data or data[_LIST_HEADS.get(data[0], 1) :][:1] not in _FIXMAPS:
         return None
     try:
-        maps = msgpack.unpackb(data, **_STRICTLY)
+        maps = msgpack.unpackb(data, **STRICTLY)
         if set(map(type, maps)) != {dict} or msgpack.packb(maps) != data:
             return None
         if any(head in data for head in _BIN_HEADS):
@@ -173,13 +250,6 @@ def are_like(column: bytes, first: str, rows: int) -> bool:
         del rest[::stride]
         stride -= 1
     return rest.isascii()
-
-
-_REASONS = {
-    msgpack.FormatError: "a byte that begins no value",
-    msgpack.StackError: "more than 1,023 nested levels",
-    msgpack.OutOfData: "an end before the value's",
-}
 
 
 def _packed_numbers(value: Any) -> bytes | None:
@@ -304,43 +374,3 @@ def _sorted(value: Any, depth: int) -> Any:
 
 _NESTED = {dict, list, tuple}
 _SCALARS = {type(None), bool, int, float, str, bytes}
-
-
-def _unique(pairs: list[tuple[Any, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        seen: set[Any] = set()
-        for key, _ in pairs:
-            if key in seen:
-                raise ValueError(f"the key {key!r:.60} stands twice in one map")
-            seen.add(key)
-    try:
-        # Joining is the fastest question whether all of them are text: a fifth of
-        # decoding a map of three, where a look at each type takes a third.
-        "".join(value)
-    except TypeError:
-        raise ValueError("a map key that is no text") from None
-    return value
-
-
-def _no_extension(code: int, data: bytes) -> Any:
-    raise ValueError(f"the extension type {code}")
-
-
-_STRICTLY = {"strict_map_key": True, "ext_hook": _no_extension, "max_ext_len": 0}
-
-
-def _prove_whole(data: bytes) -> None:
-    """
-    Walk *data* once without building anything.
-
-    An array header may claim more elements than there are bytes, and nested
-    headers multiply that: 64 KiB of them took 67 MB. After this walk every
-    claimed element is known to exist, so what decoding allocates is in
-    proportion to the input. It costs a seventh of the decoding.
-    """
-    unpacker = msgpack.Unpacker(max_buffer_size=max(len(data), 1))
-    unpacker.feed(data)
-    unpacker.skip()
-    if unpacker.tell() != len(data):
-        raise ValueError(f"{len(data) - unpacker.tell():,} bytes after the value")

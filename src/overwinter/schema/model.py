@@ -10,6 +10,7 @@ import json
 import re
 import reprlib
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import attrs
@@ -84,6 +85,11 @@ class Schema:
         """Names of the fields whose bytes are stored out of line."""
         return frozenset(field.name for field in self.fields if field.is_payload)
 
+    @cached_property
+    def flat_names(self) -> frozenset[str]:
+        """Names of the fields whose values hold no lists and no maps."""
+        return frozenset(field.name for field in self.fields if _is_flat(field.type))
+
     @property
     def fingerprint(self) -> bytes:
         """SHA-256 of the canonical JSON without any ``doc``, 32 bytes."""
@@ -112,6 +118,13 @@ class Schema:
                 "names": list(self.reserved_names),
             }
         return plain
+
+
+def _is_flat(kind: Type) -> bool:
+    if isinstance(kind, OptionalOf):
+        return _is_flat(kind.item)
+    scalar = isinstance(kind, Scalar) and kind.name not in ("opaque", "payload")
+    return scalar or isinstance(kind, EnumOf)
 
 
 def read_schema(plain: Any, source: str = "<memory>") -> Schema:
