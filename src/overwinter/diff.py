@@ -8,18 +8,20 @@ kind and environment hold the same records and name the same payloads. Only othe
 blocks are read, one at a time, so what is equal by its words is not verified.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import attrs
 
 from .bundle import Bundle, RecordBlock
-from .bundle.blocks import digest_of
+from .bundle.digesting import payload_digests
 from .bundle.identity import record_digest
-from .codec import pack
+from .codec import TOO_NESTED, pack
 from .environment import Environment
 from .errors import FormatError, VersionError
 from .files import Buffer, PathLike
+from .limits import MAX_FAULTS, MAX_NODES_SEEN
+from .memory import within_memory
 from .progress import Counter, Progress
 from .sources import Source
 
@@ -120,7 +122,11 @@ def diff(a: Target, b: Target, *, progress: Progress | None = None) -> BundleDif
         FormatError: A bundle cannot be opened.
         VersionError: One was written for later readers.
     """
-    with Bundle(a) as one, Bundle(b) as other:
+    with (
+        Bundle(a) as one,
+        Bundle(b) as other,
+        within_memory(f"{one.name} and {other.name}", "their artifacts"),
+    ):
         return _Comparison((one, other), progress).diff()
 
 
@@ -138,10 +144,12 @@ class _Comparison:
     ) -> None:
         self.bundles = bundles
         self.problems: list[str] = []
+        self.n_problems = 0
         for bundle in bundles:
             if bundle.recovery:
-                self.problems.append(f"{bundle.name}: {bundle.recovery}")
-            self.problems += [str(error) for _, error in bundle.refused]
+                self.tell(f"{bundle.name}: {bundle.recovery}")
+            for _, error in bundle.refused:
+                self.tell(str(error))
         one, other = ({_mark(block) for block in _blocks(each)} for each in bundles)
         self.shared = one & other
         total = sum(
@@ -168,9 +176,13 @@ class _Comparison:
             self.difference(place, *variants)
             for place, variants in sorted(self.found.items(), key=lambda item: item[0])
         ]
-        return BundleDiff(
-            one.name, other.name, tuple(differences), tuple(self.problems)
-        )
+        problems = self.problems
+        if (more := self.n_problems - len(problems)) > 0:
+            problems = [
+                *problems,
+                f"{more:,} more problems; overwinter verify lists them",
+            ]
+        return BundleDiff(one.name, other.name, tuple(differences), tuple(problems))
 
     def add(self, block: RecordBlock, side: int) -> None:
         group = _group(block)
@@ -230,35 +242,53 @@ class _Comparison:
         name = f"{block.segment.source.name}: {block.part}"
         try:
             if block.schema is None:
-                self.problems.append(
+                self.tell(
                     f"{name}: {block.stamp.rows:,} artifacts of {stamp.kind} version "
                     f"{stamp.version} are compared by key alone: their schema has "
                     f"types that this release does not know; upgrade overwinter"
                 )
                 keys = block.read_columns()[0]["key"]
                 return [(key, (stamp.version, b"")) for key in keys]
-            rows = block.read()
-            columns = dict(rows.columns)
+            return list(self.rows(block, name))
         except (FormatError, VersionError) as error:
-            self.problems.append(
+            self.tell(
                 f"{error}; its {block.stamp.rows:,} artifacts, from "
                 f"{block.stamp.first!a:.80} on, are not compared"
             )
             return None
-        for field in block.payload_names & columns.keys():
-            columns[field] = _digests(columns[field])
-        self.problems += sorted({str(fault) for fault in rows.faults.values()})
-        contents = []
-        for row, key in enumerate(columns["key"]):
-            digest = b""
-            if row not in rows.faults:
-                try:
-                    record = {field: column[row] for field, column in columns.items()}
+
+    def rows(self, block: RecordBlock, name: str) -> Iterator[tuple[str, _Variant]]:
+        """Give key and artifact of each row; of payloads only digests are held."""
+        content = block.open()
+        columns, spans = content.columns, content.spans
+        listed = (span for column in spans.values() for span in column if span)
+        digests = payload_digests(block.segment, content.table, listed)
+        faults = {str(each) for each in digests.values() if not isinstance(each, bytes)}
+        for fault in sorted(faults):
+            self.tell(fault)
+        fields = {
+            field: (span and digests[span] for span in spans[field])
+            if field in spans
+            else columns.each(field)
+            for field in columns
+        }
+        for values in zip(*fields.values(), strict=True):
+            record = dict(zip(fields, values, strict=True))
+            key, digest = record["key"], b""
+            try:
+                if any(value is TOO_NESTED for value in values):
+                    raise ValueError(f"more than {MAX_NODES_SEEN:,} lists and maps")
+                if not any(isinstance(value, FormatError) for value in values):
                     digest = record_digest(record, ())
-                except ValueError as error:  # nested deeper than what is written
-                    self.problems.append(f"{name}, {key!a:.80}: {error}")
-            contents.append((key, (stamp.version, digest)))
-        return contents
+            except ValueError as error:  # also: nested deeper than what is written
+                self.tell(f"{name}, {key!a:.80}: {error}")
+            yield key, (block.kind.version, digest)
+
+    def tell(self, problem: str) -> None:
+        """Note what could not be compared, unless that was said of many already."""
+        self.n_problems += 1
+        if self.n_problems <= MAX_FAULTS:
+            self.problems.append(problem)
 
     def difference(
         self, place: _Place, a: set[_Variant], b: set[_Variant]
@@ -299,11 +329,3 @@ def _group(block: RecordBlock) -> tuple[str, bytes]:
 def _mark(block: RecordBlock) -> _Mark:
     stamp, (kind, environment) = block.kind, _group(block)
     return kind, stamp.version, stamp.fingerprint, environment, block.stamp.digest
-
-
-def _digests(payloads: Sequence[bytes | None]) -> list[bytes | None]:
-    # Rows that share a payload share its bytes: hashed for each, few bytes of a
-    # bundle could cost any multiple of their number.
-    distinct = {id(each): each for each in payloads if each is not None}
-    known = {number: digest_of(each) for number, each in distinct.items()}
-    return [None if each is None else known[id(each)] for each in payloads]
