@@ -45,7 +45,7 @@ def parts_of(data: bytes) -> Parts:
     with Bundle(data) as bundle:
         segment = bundle.segments[0]
         blocks = []
-        for place in segment.placements:
+        for place in map(segment.placement, range(segment.foot.n_blocks)):
             begin = segment.entry.offset + place.offset
             blocks.append(data[begin : begin + place.stored_size])
         begin = segment.entry.offset + segment.foot.blocks_size
