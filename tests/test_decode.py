@@ -568,6 +568,19 @@ def test_a_refusal_is_told_once_for_all_segments_of_its_signer():
     assert sum(note.artifacts for note in loaded.info.refused) == 6
 
 
+def test_a_reason_that_many_artifacts_share_is_held_once():
+    """A block may have a million rows, and its fault a kilobyte of text."""
+    data = _bundle(_current(*(Plan(f"p{n}", b"x") for n in range(9))))
+    damaged = bytearray(data)
+    with Bundle(data) as bundle:
+        (segment,) = bundle.segments
+        place = segment.placement(1)
+        damaged[segment.entry.offset + place.offset] ^= 1
+    loaded = _load(bytes(damaged))
+    assert len(loaded.info.quarantined) == 9
+    assert len({id(note.reason) for note in loaded.info.quarantined}) == 1
+
+
 # --- several segments -------------------------------------------------------
 
 

@@ -271,10 +271,14 @@ class _Decoder:
         keys: list[str],
         errors: Mapping[int, OverwinterError],
     ) -> None:
+        # What many rows share, as a damaged block, is said in one text.
+        distinct = {id(error): error for error in errors.values()}
+        reasons = {name: str(error) for name, error in distinct.items()}
         for row, error in errors.items():
             if self.strict:
                 raise error
-            self.info.quarantined.append(Note(kind.name, str(keys[row]), str(error)))
+            note = Note(kind.name, str(keys[row]), reasons[id(error)])
+            self.info.quarantined.append(note)
 
     def note_all(
         self, notes: list[Note], block: RecordBlock, reason: "str | OverwinterError"
