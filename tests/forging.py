@@ -9,10 +9,13 @@ import attrs
 import msgpack
 from bundles import KEY, PLAN
 
+from overwinter.bundle import KindStamp, trailer
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of
 from overwinter.bundle.prefix import MAGIC, PREFIX
 from overwinter.bundle.segment import FOOT, Foot, write_foot
-from overwinter.bundle.trailer import SegmentEntry, write_trailer
+from overwinter.bundle.trailer import END, SegmentEntry, write_trailer
+from overwinter.environment import Environment
+from overwinter.trust import SigningKey
 
 HEADER: Mapping[str, Any] = {
     "digest": "sha256",
@@ -68,12 +71,34 @@ def file_listing(body: bytes, *entries: SegmentEntry) -> bytes:
     return body + write_trailer(entries, len(body))
 
 
+def forged_copy(
+    offset: int, entries: Sequence[SegmentEntry], **changes: int
+) -> bytes:
+    """Return one copy of a trailer, with lies whose CRC is right."""
+    size = trailer.HEAD.size + trailer.ENTRY.size * len(entries) + trailer.FOOT.size
+    head = trailer.HEAD.pack(
+        trailer.MAGIC,
+        offset,
+        changes.get("count", len(entries)),
+        changes.get("zero", 0),
+    )
+    body = head + b"".join(
+        trailer.ENTRY.pack(each.offset, each.size, each.digest) for each in entries
+    )
+    body += struct.pack("<I", changes.get("size", size))
+    return body + struct.pack("<I8s", changes.get("crc", zlib.crc32(body)), END)
+
+
 @attrs.define
 class Forgery:
     """
     A segment of two plans with one payload block, every part of it free to lie.
 
     Args:
+        of: The kind of its records instead: the key and one payload.
+        keys: Their keys.
+        environment: What they were compiled for.
+        signers: Who signs.
         columns: Values of columns, by name, to change; ``None`` leaves one out.
         payloads: The payload blocks.
         table, block, stamp, kind, statement: What to change in these maps.
@@ -84,6 +109,10 @@ class Forgery:
         foot: What to change in the foot.
     """
 
+    of: KindStamp = PLAN
+    keys: tuple[str, str] = ("a", "b")
+    environment: Environment | None = None
+    signers: Sequence[SigningKey] = (KEY,)
     columns: dict[str, Any] = attrs.field(factory=dict)
     payloads: list[bytes] = attrs.field(factory=lambda: [b"firstsecond"])
     table: dict[str, Any] = attrs.field(factory=dict)
@@ -101,8 +130,8 @@ class Forgery:
         """Return the bytes of the record block."""
         columns = {
             "content": {"offset": [0, 5], "size": [5, 6]},
-            "key": ["a", "b"],
-            "ratio": [0.5, 0.5],
+            "key": list(self.keys),
+            **({"ratio": [0.5, 0.5]} if self.of is PLAN else {}),
             **self.columns,
         }
         encoded = {
@@ -132,8 +161,8 @@ class Forgery:
             position += len(stored_bytes)
         stamp = {
             "kind": 0,
-            "environment": None,
-            "first": "a",
+            "environment": None if self.environment is None else 0,
+            "first": self.keys[0],
             "rows": 2,
             "size": len(record_block),
             "digest": digest_of(record_block),
@@ -142,8 +171,8 @@ class Forgery:
         }
         plain = {
             "type": "overwinter.segment/1",
-            "kinds": [{**attrs.asdict(PLAN, recurse=False), **self.kind}],
-            "environments": [],
+            "kinds": [{**attrs.asdict(self.of, recurse=False), **self.kind}],
+            "environments": [] if self.environment is None else [self.environment],
             "blocks": [stamp],
             "payload_blocks": len(self.payloads),
             **self.statement,
@@ -151,7 +180,8 @@ class Forgery:
         statement = self.whole.get("statement", msgpack.packb(plain))
         signatures = self.signatures
         if signatures is None:
-            signatures = msgpack.packb([attrs.asdict(KEY.sign(statement))])
+            signed = [attrs.asdict(each.sign(statement)) for each in self.signers]
+            signatures = msgpack.packb(signed)
         parts = [*(each for each, _ in blocks), *layout, statement, signatures]
         foot = Foot(
             segment_size=sum(map(len, parts)) + FOOT.size,

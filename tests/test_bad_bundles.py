@@ -32,6 +32,7 @@ from forging import (
     entries_of,
     file_listing,
     file_of,
+    forged_copy,
     prefix_of,
 )
 
@@ -749,22 +750,6 @@ def test_bytes_that_belong_to_no_segment_are_told():
         ]
         assert findings
         assert all("belong to no segment" in each.reason for each in findings)
-
-
-def forged_copy(offset, entries, **changes):
-    """Return one copy of a trailer, with lies whose CRC is right."""
-    size = trailer.HEAD.size + trailer.ENTRY.size * len(entries) + trailer.FOOT.size
-    head = trailer.HEAD.pack(
-        trailer.MAGIC,
-        offset,
-        changes.get("count", len(entries)),
-        changes.get("zero", 0),
-    )
-    body = head + b"".join(
-        trailer.ENTRY.pack(each.offset, each.size, each.digest) for each in entries
-    )
-    body += struct.pack("<I", changes.get("size", size))
-    return body + struct.pack("<I8s", changes.get("crc", zlib.crc32(body)), END)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""The corpus, at every entry point: nothing runs, nothing is written elsewhere."""
+
+import pytest
+from attacks.attack import Attack, account, cases, violations
+from attacks.corpus import FAMILIES, OPEN, is_tried, of_name
+from attacks.entry_points import ENTRY_POINTS
+from attacks.harness import Sandbox
+from attacks.warming import warm
+
+ATTACKS = [each for family in FAMILIES.values() for each in family.attacks]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warmed(tmp_path_factory):
+    """Have everything imported that sound bundles need."""
+    sandbox = Sandbox.below(tmp_path_factory.mktemp("warm"))
+    with account(sandbox):
+        warm(sandbox)
+
+
+@pytest.fixture
+def read_by_both():
+    """Hold nothing against the second reader: its own tests try what lies."""
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    """Give the folders of one attack, and an account that lives there."""
+    sandbox = Sandbox.below(tmp_path / "sandbox")
+    with account(sandbox):
+        yield sandbox
+
+
+TRIED = [
+    (each, [name for name in ENTRY_POINTS if is_tried(each, name)]) for each in ATTACKS
+] + [
+    pytest.param(
+        of_name(name), [entry], marks=pytest.mark.xfail(strict=True, reason=reason)
+    )
+    for (name, entry), reason in OPEN.items()
+]
+
+
+@pytest.mark.parametrize(
+    ("attack", "entries"),
+    TRIED,
+    ids=lambda each: each.name if isinstance(each, Attack) else f"{len(each)} ways",
+)
+def test_an_attack_gets_nowhere(attack, entries, sandbox):
+    """No code, no import, no write elsewhere, no memory; and the outcome it has."""
+    case = cases(attack, sandbox)
+    found = {entry: violations(attack, case, entry) for entry in entries}
+    assert not {entry: each for entry, each in found.items() if each}
