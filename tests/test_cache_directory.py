@@ -296,6 +296,18 @@ def test_a_file_that_is_swapped_in_the_area_is_found_out(root):
     assert not (root / "a" / "b").exists()
 
 
+def test_a_link_in_place_of_a_staged_file_is_found_out(root):
+    """Also where the file system gives it the number of the file that is gone."""
+    with CacheDirectory(root) as directory:
+        staged = directory.stage(b"verified", mode=0o644)
+        (area,) = root.iterdir()
+        (area / staged.name).unlink()
+        (area / staged.name).symlink_to("evil")
+        with pytest.raises(UnsafeDirectoryError, match="was swapped while it was"):
+            directory.publish(staged, "a/b")
+    assert not os.path.lexists(root / "a" / "b")
+
+
 def test_a_root_that_is_swapped_is_not_written(root, tmp_path):
     """We go on in the directory that we looked at."""
     with CacheDirectory(root) as directory:

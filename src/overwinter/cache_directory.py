@@ -40,8 +40,7 @@ class Staged:
     """A file that waits for its place: its name in the area, and its identity."""
 
     name: str
-    device: int
-    inode: int
+    identity: tuple[int, ...]
 
 
 class CacheDirectory(Closing):
@@ -103,7 +102,7 @@ class CacheDirectory(Closing):
         ):
             write_all(file, [data])
             found = os.fstat(file.fileno())
-        return Staged(name, found.st_dev, found.st_ino)
+        return Staged(name, _identity(found))
 
     def publish(self, staged: Staged, path: str) -> bool:
         """
@@ -131,7 +130,7 @@ class CacheDirectory(Closing):
                 _check_present(name, folder, where)
                 return False
             found = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            if (found.st_dev, found.st_ino) != (staged.device, staged.inode):
+            if _identity(found) != staged.identity:
                 os.unlink(name, dir_fd=folder)
                 raise UnsafeDirectoryError(
                     where,
@@ -287,6 +286,12 @@ def _check(found: os.stat_result, path: str, *, or_root: bool = False) -> None:
             f"is writable by others (mode {mode:04o})",
             f"if nobody put anything into it: chmod go-w {shlex.quote(path)}",
         )
+
+
+def _identity(found: os.stat_result) -> tuple[int, ...]:
+    # Type and size too: the number of a file that is gone is given to the next one.
+    kind = stat.S_IFMT(found.st_mode)
+    return found.st_dev, found.st_ino, kind, found.st_size
 
 
 def _is_own_group(gid: int) -> bool:
