@@ -71,6 +71,8 @@ def test_what_computes_is_pure(source):
         ("hash('a')", "uses hash"),
         ("print(1)", "uses print"),
         ("__import__('os')", "uses __import__"),
+        ("__builtins__['open']", "uses __builtins__"),
+        ("__loader__.load_module('os')", "uses __loader__"),
         ("().__class__", "reaches for __class__"),
         ("f = (x for x in ()).gi_frame", "reaches for gi_frame"),
         ("def up(x):\n    return up.f_builtins", "reaches for f_builtins"),

@@ -84,7 +84,9 @@ def _impurities(tree: ast.Module) -> Iterator[tuple[int, str]]:
                 for alias in node.names:
                     if _leads_out(module, alias.name):
                         yield node.lineno, f"imports {alias.name} from {module}"
-        elif isinstance(node, ast.Name) and node.id in _IMPURE:
+        elif isinstance(node, ast.Name) and (
+            node.id in _IMPURE or node.id.startswith("__")
+        ):
             yield node.lineno, f"uses {node.id}"
         elif isinstance(node, ast.Attribute):
             owner = node.value.id if isinstance(node.value, ast.Name) else ""
