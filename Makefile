@@ -48,6 +48,9 @@ demo: $(READY)  ## run examples/warm_start.py
 bench: $(READY)  ## measure W1 to W7 beside their peers; fails below a floor
 	.venv/bin/python -m benchmarks $(BENCH)
 
+attacks: $(READY)  ## time and memory of each attack; fails beyond the promise
+	.venv/bin/python -m tests.attacks --measure
+
 tamper: $(READY)  ## alter each released file every way; the tests must name each
 	.venv/bin/python tests/tampering.py
 
@@ -70,5 +73,5 @@ $(READY): pyproject.toml setup.py
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo bench fuzz fuzz-checker tamper clean
+.PHONY: help test lint core demo bench fuzz fuzz-checker attacks tamper clean
 .PRECIOUS: .venv-%/.ready

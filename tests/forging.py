@@ -71,9 +71,7 @@ def file_listing(body: bytes, *entries: SegmentEntry) -> bytes:
     return body + write_trailer(entries, len(body))
 
 
-def forged_copy(
-    offset: int, entries: Sequence[SegmentEntry], **changes: int
-) -> bytes:
+def forged_copy(offset: int, entries: Sequence[SegmentEntry], **changes: int) -> bytes:
     """Return one copy of a trailer, with lies whose CRC is right."""
     size = trailer.HEAD.size + trailer.ENTRY.size * len(entries) + trailer.FOOT.size
     head = trailer.HEAD.pack(

@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 import tracemalloc
-import zlib
 from contextlib import suppress
 
 import msgpack

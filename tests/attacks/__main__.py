@@ -15,8 +15,15 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(TREE), str(TREE / "packages")]
 
-from attacks.attack import REFUSED, SEGMENT_REFUSED, UNTRUSTED, account  # noqa: E402
-from attacks.attack import cases, judged, run  # noqa: E402
+from attacks.attack import (  # noqa: E402  # noqa: E402
+    REFUSED,
+    SEGMENT_REFUSED,
+    UNTRUSTED,
+    account,
+    cases,
+    judged,
+    run,
+)
 from attacks.corpus import FAMILIES, OPEN, is_tried  # noqa: E402
 from attacks.entry_points import ENTRY_POINTS  # noqa: E402
 from attacks.harness import MIB, Sandbox  # noqa: E402
@@ -41,7 +48,9 @@ def main() -> int:
         warm(sandbox)
         for family, holder in FAMILIES.items():
             for attack in holder.attacks:
-                if not all(word in f"{family} {attack.name}" for word in arguments.words):
+                if not all(
+                    word in f"{family} {attack.name}" for word in arguments.words
+                ):
                     continue
                 case = cases(attack, sandbox)
                 size = max(1, case.path.stat().st_blocks * 512 / MIB)
@@ -59,10 +68,14 @@ def main() -> int:
                     ms = min(each.seconds for each in results) * 1000
                     if arguments.measure:
                         memory = min(each.n_bytes for each in results) / MIB
-                        print(f"{attack.name:32} {entry:22} {ms:9.1f} ms {memory:7.1f} MiB")
+                        print(
+                            f"{attack.name:32} {entry:22} {ms:8.1f} ms {memory:6.1f} MiB"
+                        )
                         asked = is_promised or entry == "signers"
                         if asked and entry in PROMISED and ms > MS_FOR_ONE * size:
-                            found.append(f"takes {ms:.0f} ms, {MS_FOR_ONE * size:.0f} promised")
+                            found.append(
+                                f"takes {ms:.0f} ms, {MS_FOR_ONE * size:.0f} promised"
+                            )
                     is_open = (attack.name, entry) in OPEN
                     bad += bool(found) and not is_open
                     for each in found:

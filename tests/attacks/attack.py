@@ -15,12 +15,12 @@ from typing import Any
 from unittest import mock
 
 import attrs
-from attacks.entry_points import ENTRY_POINTS, Case
-from attacks.graphs import CANARIES, TRUSTING
-from attacks.harness import MIB, Sandbox, Tried, snapshot, tried
 from bundles import KEY
 from forging import Forgery
 
+from attacks.entry_points import ENTRY_POINTS, Case
+from attacks.graphs import CANARIES, TRUSTING
+from attacks.harness import MIB, Sandbox, Tried, snapshot, tried
 from overwinter.bundle import verifying
 from overwinter.errors import FormatError, OverwinterError, VersionError
 from overwinter.trust import Policy, public_text
@@ -134,8 +134,13 @@ class Attack:
 @contextlib.contextmanager
 def account(sandbox: Sandbox) -> Iterator[None]:
     """Be an account that lives in *sandbox*, and trusts the key of the tests."""
-    environ = {**sandbox.environ, "OVERWINTER_TRUSTED_KEYS": f"t:{public_text(KEY.public)}"}
-    environ["OVERWINTER_SIGNING_KEY"] = "overwinter-secret-key-ed25519:" + "A" * 43 + "="
+    environ = {
+        **sandbox.environ,
+        "OVERWINTER_TRUSTED_KEYS": f"t:{public_text(KEY.public)}",
+    }
+    environ["OVERWINTER_SIGNING_KEY"] = (
+        "overwinter-secret-key-ed25519:" + "A" * 43 + "="
+    )
     before = os.getcwd()
     os.chdir(sandbox.root / "cwd")
     try:

@@ -4,10 +4,10 @@ import struct
 from functools import partial
 
 import msgpack
-from attacks.attack import ODD_COLUMN, QUARANTINED, SEGMENT_REFUSED, SOUND, Attack
-from attacks.graphs import BLOCK, contents, graphs, maps_after
 from forging import Forgery
 
+from attacks.attack import ODD_COLUMN, QUARANTINED, SEGMENT_REFUSED, SOUND, Attack
+from attacks.graphs import BLOCK, contents, graphs, maps_after
 from overwinter.bundle.blocks import zstd
 
 MIB = 2**20
@@ -32,11 +32,10 @@ def _block(data: bytes) -> Forgery:
 
 def _unknown_member() -> Forgery:
     plain = _plain()
-    return _block(maps_after(plain, zzz=_maps(MIB)))
+    return _block(maps_after(plain, zzz=_maps(2 * MIB)))
 
 
 def _plain() -> dict[str, object]:
-
 
     return {name: msgpack.unpackb(value) for name, value in contents(graphs()).items()}
 
@@ -53,7 +52,9 @@ def _zeros(n_bytes: int) -> Forgery:
 
 
 def _text_of(n_bytes: int) -> Forgery:
-    data = maps_after(_plain(), zzz=b"\xdb" + struct.pack(">I", n_bytes) + bytes(n_bytes))
+    data = maps_after(
+        _plain(), zzz=b"\xdb" + struct.pack(">I", n_bytes) + bytes(n_bytes)
+    )
     return _block(data)
 
 
@@ -75,16 +76,16 @@ ATTACKS = [
         partial(_text_of, 4 * MIB), SOUND, declares=64,
     ),
     Attack(
-        "maps_block", "A million empty maps in a member that nobody knows.",
-        _unknown_member, SOUND, declares=16,
+        "maps_block", "Two million empty maps in a member that nobody knows.",
+        _unknown_member, SOUND, declares=32,
     ),
     Attack(
-        "maps_key_column", "A million empty maps where two keys belong.",
-        lambda: _column("key", _maps(MIB)), QUARANTINED, declares=16,
+        "maps_key_column", "Two million empty maps where two keys belong.",
+        lambda: _column("key", _maps(2 * MIB)), QUARANTINED, declares=32,
     ),
     Attack(
-        "maps_unknown_column", "A million empty maps in a column of a later version.",
-        lambda: _column("later", _maps(MIB)), ODD_COLUMN, declares=16,
+        "maps_unknown_column", "Two million empty maps in a column of a later version.",
+        lambda: _column("later", _maps(2 * MIB)), ODD_COLUMN, declares=32,
     ),
     Attack(
         "longer_than_said", "A frame that gives one byte more than was signed.",
@@ -123,7 +124,7 @@ ATTACKS = [
         lambda: _payload(_SKIPPED * 1000 + _FRAME), QUARANTINED,
     ),
     Attack(
-        "twice_compressed", "A frame in a frame: it is unpacked once, and is no graph's.",
+        "twice_compressed", "A frame in a frame: it is unpacked once.",
         lambda: _payload(zstd.compress(_FRAME, 3)), QUARANTINED,
     ),
     Attack(

@@ -4,6 +4,9 @@ from typing import Any
 
 import attrs
 import msgpack
+from bundles import built
+from forging import Forgery
+
 from attacks.attack import (
     KEYS_REFUSED,
     MISNAMED,
@@ -16,9 +19,6 @@ from attacks.attack import (
 )
 from attacks.graphs import CANARIES, GRAPHS, INDUCTOR, MACHINE, graphs
 from attacks.nesting import statement_of
-from bundles import built
-from forging import Forgery
-
 from overwinter import CacheArtifactFactory
 from overwinter.encode import encode
 from overwinter.kinds import NativeArtifact
@@ -93,7 +93,7 @@ ATTACKS = [
     Attack("inductor_as_pgo", "Graphs that say they are a job's code states.",
            lambda: _as(CacheArtifactFactory.kind("pgo").stamp), SOUND),
     Attack("kind_of_nobody", "A kind that no pack brings.",
-           lambda: graphs(kind={"kind": "acme/plan", "fingerprint": bytes(32)}), OPAQUE),
+           lambda: graphs(kind={"kind": "acme/plan"}), OPAQUE),
     Attack("plain_name_foreign", "A plain name, as only ours have, of no kind of ours.",
            lambda: graphs(kind={"kind": "kernels"}), OPAQUE),
     Attack("kind_is_a_path", "A kind that is called as a path is.",

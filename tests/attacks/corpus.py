@@ -4,19 +4,25 @@ from collections.abc import Mapping
 from types import ModuleType
 
 import attrs
+
 from attacks import (
     bombs,
+    changing,
     confusion,
     duplicates,
     errors,
     layouts,
     lengths,
+    links,
     nesting,
+    packs,
+    partial,
     paths,
     unsigned,
 )
 from attacks.attack import Attack
 from attacks.entry_points import ENTRY_POINTS
+from attacks.scenes import Scenario
 
 __all__ = ["FAMILIES", "OPEN", "Family", "is_tried", "of_name"]
 
@@ -32,6 +38,14 @@ class Family:
         """Those by a file alone."""
         return getattr(self.module, "ATTACKS", [])
 
+    @property
+    def scenes(self) -> list[Scenario]:
+        """Those in which somebody acts."""
+        return getattr(self.module, "SCENES", [])
+
+    def __len__(self) -> int:
+        return len(self.attacks) + len(self.scenes)
+
 
 FAMILIES = {
     "decompression bombs": Family(bombs),
@@ -40,9 +54,13 @@ FAMILIES = {
     "error amplification": Family(errors),
     "duplicates and coercion": Family(duplicates),
     "path escapes by key": Family(paths),
+    "symlink races in the cache directory": Family(links),
     "kind and environment confusion": Family(confusion),
     "unsigned union": Family(unsigned),
     "forged checksums and layouts": Family(layouts),
+    "hostile migrations and kind packs": Family(packs),
+    "files changed under reading": Family(changing),
+    "partial populate": Family(partial),
 }
 
 READING = (
@@ -59,7 +77,10 @@ _OPEN = {
         ("verify", "diff", "diff, other side", "verify, command", "diff, command"),
         _UNKNOWN,
     ),
-    "wide_and_deep": (tuple(each for each in ENTRY_POINTS if each not in ("save", "read_megacache")), _UNKNOWN),
+    "wide_and_deep": (
+        tuple(each for each in ENTRY_POINTS if each not in ("save", "read_megacache")),
+        _UNKNOWN,
+    ),
     "sparse_layout_512g": (("verify", "verify, command"), "a layout is built whole"),
 }
 for _name in (

@@ -4,6 +4,8 @@ import struct
 from typing import Any
 
 import msgpack
+from forging import HEADER, Forgery, file_of, prefix_of
+
 from attacks.attack import (
     OPAQUE,
     QUARANTINED,
@@ -14,7 +16,6 @@ from attacks.attack import (
 )
 from attacks.graphs import GRAPHS, INDUCTOR, graphs, references
 from attacks.nesting import statement_of
-from forging import HEADER, Forgery, file_of, prefix_of
 
 NAN, TRUE_KEYS = float("nan"), list(GRAPHS)
 

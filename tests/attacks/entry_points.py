@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import attrs
-from attacks.graphs import MACHINE, NOBODY, TRUSTING, graphs
-from attacks.harness import Sandbox
 from bundles import KEY
 
+from attacks.graphs import MACHINE, NOBODY, TRUSTING, graphs
+from attacks.harness import Sandbox
 from overwinter import Bundle, CacheArtifactManager, load, save
 from overwinter.bundle import verify
 from overwinter.cli.main import main
@@ -166,7 +166,9 @@ ENTRY_POINTS = {
     "verify": EntryPoint(_verify),
     "diff": EntryPoint(lambda case: diff(case.path, case.sound).as_dict()),
     "diff, other side": EntryPoint(lambda case: diff(case.sound, case.path).as_dict()),
-    "union": EntryPoint(lambda case: union([case.sound, case.path], case.out), ("out",)),
+    "union": EntryPoint(
+        lambda case: union([case.sound, case.path], case.out), ("out",)
+    ),
     "plan_upgrade": EntryPoint(
         lambda case: plan_upgrade(case.path, policy=case.policy).as_dict()
     ),
@@ -189,9 +191,13 @@ ENTRY_POINTS = {
     "inspect --keys": EntryPoint(_command("inspect", "--keys", "--json", "FILE")),
     "verify, command": EntryPoint(_command("verify", "FILE")),
     "diff, command": EntryPoint(_command("diff", "FILE", "SOUND")),
-    "union, command": EntryPoint(_command("union", "FILE", "SOUND", "--out", "OUT"), ("out",)),
+    "union, command": EntryPoint(
+        _command("union", "FILE", "SOUND", "--out", "OUT"), ("out",)
+    ),
     "migrate plan": EntryPoint(_command("migrate", "plan", "FILE")),
-    "upgrade, command": EntryPoint(_command("upgrade", "FILE", "--out", "OUT"), ("out",)),
+    "upgrade, command": EntryPoint(
+        _command("upgrade", "FILE", "--out", "OUT"), ("out",)
+    ),
     "repack, command": EntryPoint(_command("repack", "FILE", "--out", "OUT"), ("out",)),
     "trust why": EntryPoint(_command("trust", "why", "FILE")),
 }

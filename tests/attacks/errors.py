@@ -5,6 +5,8 @@ from hashlib import sha256
 from typing import Any
 
 import msgpack
+from forging import Forgery, file_listing, file_of, prefix_of
+
 from attacks.attack import (
     KEYS_REFUSED,
     OPAQUE,
@@ -17,8 +19,6 @@ from attacks.attack import (
 )
 from attacks.graphs import INDUCTOR, STRANGER, graphs
 from attacks.nesting import statement_of
-from forging import Forgery, file_listing, file_of, prefix_of
-
 from overwinter.bundle.trailer import SegmentEntry
 from overwinter.trust import SigningKey
 
@@ -62,7 +62,9 @@ def _named(text: str) -> Forgery:
 def _kinds(count: int) -> Forgery:
     plain = msgpack.unpackb(statement_of(graphs().segment()))
     (kind,) = plain["kinds"]
-    more = [{**kind, "kind": f"acme/k{number}", "schema": {}} for number in range(count)]
+    more = [
+        {**kind, "kind": f"acme/k{number}", "schema": {}} for number in range(count)
+    ]
     return graphs(statement={"kinds": [kind, *more]})
 
 
@@ -83,18 +85,17 @@ def _refused_often(count: int) -> bytes:
     )
 
 
-
 ATTACKS = [
-    Attack("signers_400_rows_20000", "A block of 20,000 rows that 400 strangers signed.",
-           lambda: _rows(20_000, signers=_strangers(400)), UNTRUSTED),
+    Attack("signers_400_rows_9000", "A block of 9,000 rows that 400 strangers signed.",
+           lambda: _rows(9000, signers=_strangers(400)), UNTRUSTED),
     Attack("signature_400_times", "One stranger's signature, 400 times.",
            lambda: graphs(signers=[STRANGER] * 400), UNTRUSTED),
-    Attack("segments_20000", "A trailer of 20,000 segments of no bytes.",
-           partial(_empty_segments, 20_000), SEGMENT_REFUSED),
+    Attack("segments_5000", "A trailer of 5,000 segments of no bytes.",
+           partial(_empty_segments, 5000), SEGMENT_REFUSED),
     Attack("refused_200", "200 segments of one stranger.",
            partial(_refused_often, 200), UNTRUSTED),
-    Attack("rows_all_wrong", "20,000 rows, each with a key that is none.",
-           lambda: _rows(20_000), KEYS_REFUSED, declares=32),
+    Attack("rows_all_wrong", "5,000 rows, each with a key that is none.",
+           lambda: _rows(5000), KEYS_REFUSED, declares=32),
     Attack("references_all_wrong", "100,000 texts where references belong.",
            lambda: _rows(100_000, content=["x"] * 100_000), QUARANTINED,
            declares=32),

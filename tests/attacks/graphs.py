@@ -5,6 +5,7 @@ Their kind is known everywhere and their signer is trusted, so that nothing but 
 lie itself keeps them out of the cache.
 """
 
+import hashlib
 from typing import Any
 
 import attrs
@@ -21,6 +22,7 @@ __all__ = [
     "CANARIES",
     "GRAPHS",
     "INDUCTOR",
+    "LARGE",
     "MACHINE",
     "NOBODY",
     "STRANGER",
@@ -38,6 +40,8 @@ CANARIES = tuple(
     b"cposix\nsystem\n(S'touch unpickled-%d'\ntR." % number for number in range(2)
 )
 BLOCK = b"".join(CANARIES)
+# The same behind so much that a file is not read at once.
+LARGE = tuple(each + hashlib.shake_256(each).digest(40_000) for each in CANARIES)
 STRANGER = SigningKey(bytes(32))
 TRUSTING, NOBODY = Policy([KEY.public]), Policy([])
 MACHINE: Environment = {

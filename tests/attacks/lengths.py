@@ -8,6 +8,9 @@ from pathlib import Path
 
 import attrs
 import msgpack
+from bundles import KEY
+from forging import HEADER, entries_of, file_listing, forged_copy, prefix_of
+
 from attacks.attack import (
     QUARANTINED,
     REFUSED,
@@ -17,9 +20,6 @@ from attacks.attack import (
 )
 from attacks.graphs import BLOCK, graphs, references
 from attacks.nesting import statement_of
-from bundles import KEY
-from forging import HEADER, entries_of, file_listing, forged_copy, prefix_of
-
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of
 from overwinter.bundle.segment import Foot, write_foot
 from overwinter.bundle.trailer import SegmentEntry, write_trailer

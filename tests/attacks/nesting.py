@@ -4,6 +4,8 @@ import struct
 from typing import Any
 
 import msgpack
+from forging import Forgery, prefix_of
+
 from attacks.attack import (
     OPAQUE,
     QUARANTINED,
@@ -13,8 +15,6 @@ from attacks.attack import (
     Attack,
 )
 from attacks.graphs import INDUCTOR, graphs, maps_after
-from forging import Forgery, prefix_of
-
 from overwinter.bundle.segment import FOOT
 
 FIELDS = [

@@ -1,12 +1,12 @@
-"""Path escapes by key: keys that would be files elsewhere, were they taken for paths."""
+"""Path escapes by key: keys that would be files elsewhere, were they paths."""
 
 from functools import partial
 
-from attacks.attack import FAILED, KEYS_REFUSED, SOUND, Attack
-from attacks.graphs import CANARIES, MACHINE
 from bundles import built
 from test_load import ARTIFACTS, GRAPH, HOSTILE, ODD
 
+from attacks.attack import FAILED, KEYS_REFUSED, SOUND, Attack
+from attacks.graphs import CANARIES, MACHINE
 from overwinter.artifact import CacheArtifact
 from overwinter.bundle import Records
 from overwinter.encode import encode

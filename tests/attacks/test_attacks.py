@@ -1,6 +1,7 @@
 """The corpus, at every entry point: nothing runs, nothing is written elsewhere."""
 
 import pytest
+
 from attacks.attack import Attack, account, cases, violations
 from attacks.corpus import FAMILIES, OPEN, is_tried, of_name
 from attacks.entry_points import ENTRY_POINTS
@@ -51,3 +52,22 @@ def test_an_attack_gets_nowhere(attack, entries, sandbox):
     case = cases(attack, sandbox)
     found = {entry: violations(attack, case, entry) for entry in entries}
     assert not {entry: each for entry, each in found.items() if each}
+
+
+SCENES = [each for family in FAMILIES.values() for each in family.scenes]
+
+
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
+def test_a_scene_ends_well(scene, sandbox):
+    """Somebody acts while we work: what is in the cache was signed, or is not there."""
+    scene.run(sandbox)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_family_has_its_attacks(family):
+    """Ten at least, each under a name of its own and with a sentence."""
+    held = FAMILIES[family]
+    each = [*held.attacks, *held.scenes]
+    assert len(held) >= 10
+    assert len({one.name for one in each}) == len(each)
+    assert all(one.says.endswith((".", ")", "…")) for one in each)

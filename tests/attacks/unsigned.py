@@ -1,20 +1,19 @@
 """Unsigned union: segments that nobody, or the wrong one, vouches for."""
 
 import base64
-
 from datetime import date
 from hashlib import blake2b
 from typing import Any
 
 import attrs
 import msgpack
-from attacks.attack import SEGMENT_REFUSED, SOUND, UNTRUSTED, Attack
-from attacks.graphs import STRANGER, graphs
-from attacks.nesting import statement_of
 from bundles import KEY
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from forging import Forgery, file_of
 
+from attacks.attack import SEGMENT_REFUSED, SOUND, UNTRUSTED, Attack
+from attacks.graphs import STRANGER, graphs
+from attacks.nesting import statement_of
 from overwinter.bundle.blocks import digest_of
 from overwinter.trust import Policy, Rules, Trusted
 from overwinter.trust.signatures import STATEMENT_TYPE
@@ -101,7 +100,7 @@ ATTACKS = [
     Attack("minisign_as_segment", "A trusted signature as minisign makes one, BLAKE2b.",
            lambda: _over(blake2b(_statement()).digest()),
            SEGMENT_REFUSED),
-    Attack("length_shifted", "A trusted signature over words whose border is elsewhere.",
+    Attack("length_shifted", "A trusted signature over words with another border.",
            lambda: _over(_encoded(STATEMENT_TYPE.encode() + b" 1", _statement())),
            SEGMENT_REFUSED),
     Attack("zeros", "A trusted key beside a signature of zeros.",

@@ -13,12 +13,12 @@ import traceback  # noqa: F401
 import unicodedata  # noqa: F401
 from contextlib import suppress
 
-from attacks.entry_points import ENTRY_POINTS, Case
-from attacks.graphs import MACHINE, STRANGER, graphs
-from attacks.harness import Sandbox
 from bundles import built, sample
 from test_load import ARTIFACTS
 
+from attacks.entry_points import ENTRY_POINTS, Case
+from attacks.graphs import MACHINE, STRANGER, graphs
+from attacks.harness import Sandbox
 from overwinter import CacheArtifactFactory
 from overwinter.encode import encode
 from overwinter.errors import OverwinterError
