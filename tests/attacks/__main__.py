@@ -63,13 +63,13 @@ def main() -> int:
                     n_tried += 1
                     results, found = [], []
                     for _ in range(3 if arguments.measure else 1):
-                        results.append(run(case, entry))
+                        results.append(run(case, entry, traced=attack.traced))
                         found = [*judged(attack, case, entry, results[-1])]
                     ms = min(each.seconds for each in results) * 1000
                     if arguments.measure:
                         memory = min(each.n_bytes for each in results) / MIB
                         print(
-                            f"{attack.name:32} {entry:22} {ms:8.1f} ms {memory:6.1f} MiB"
+                            f"{attack.name:32} {entry:22} {ms:8.1f} ms {memory:5.0f} MiB"
                         )
                         asked = is_promised or entry == "signers"
                         if asked and entry in PROMISED and ms > MS_FOR_ONE * size:

@@ -32,7 +32,7 @@ def _block(data: bytes) -> Forgery:
 
 def _unknown_member() -> Forgery:
     plain = _plain()
-    return _block(maps_after(plain, zzz=_maps(2 * MIB)))
+    return _block(maps_after(plain, zzz=_maps(MIB // 4)))
 
 
 def _plain() -> dict[str, object]:
@@ -76,16 +76,16 @@ ATTACKS = [
         partial(_text_of, 4 * MIB), SOUND, declares=64,
     ),
     Attack(
-        "maps_block", "Two million empty maps in a member that nobody knows.",
-        _unknown_member, SOUND, declares=32,
+        "maps_block", "262,144 empty maps in a member that nobody knows.",
+        _unknown_member, SOUND, declares=4, traced=True,
     ),
     Attack(
-        "maps_key_column", "Two million empty maps where two keys belong.",
-        lambda: _column("key", _maps(2 * MIB)), QUARANTINED, declares=32,
+        "maps_key_column", "262,144 empty maps where two keys belong.",
+        lambda: _column("key", _maps(MIB // 4)), QUARANTINED, declares=4, traced=True,
     ),
     Attack(
-        "maps_unknown_column", "Two million empty maps in a column of a later version.",
-        lambda: _column("later", _maps(2 * MIB)), ODD_COLUMN, declares=32,
+        "maps_unknown_column", "262,144 empty maps in a column of a later version.",
+        lambda: _column("later", _maps(MIB // 4)), ODD_COLUMN, declares=4, traced=True,
     ),
     Attack(
         "longer_than_said", "A frame that gives one byte more than was signed.",

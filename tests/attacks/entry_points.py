@@ -128,7 +128,7 @@ def _append(case: Case) -> Any:
 
 def _megacache(case: Case) -> Any:
     with case.path.open("rb") as file:
-        data = file.read(_MEGACACHE)
+        data = file.read(min(_MEGACACHE, case.path.stat().st_size))
     return is_megacache(data), read_megacache(data)
 
 

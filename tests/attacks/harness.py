@@ -15,6 +15,7 @@ import stat
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -217,6 +218,7 @@ def tried(
     work: Callable[[], Any],
     *writes: Path,
     expected: tuple[type[BaseException], ...] = (),
+    traced: bool = False,
 ) -> Tried:
     """
     Return what *work* does.
@@ -225,9 +227,13 @@ def tried(
         work: The call.
         writes: The only folders below which it may change something.
         expected: Errors that may leave it.
+        traced: Whether Python's allocations are counted, which is slow and exact;
+            else the pages that the process got, which an earlier call may have left.
     """
     found = Tried()
     resident = _clear_peak()
+    if traced:
+        tracemalloc.start()
     began = time.perf_counter()
     with watched(*writes) as watch:
         try:
@@ -236,6 +242,9 @@ def tried(
             found.error = error
     found.seconds = time.perf_counter() - began
     found.n_bytes = max(0, _status("VmHWM") - resident)
+    if traced:
+        found.n_bytes = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
     found.violations = watch.violations
     error = found.error
     if isinstance(error, KeyboardInterrupt):

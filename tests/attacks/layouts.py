@@ -102,6 +102,7 @@ ATTACKS = [
             f"lie: {name}", f"Graphs of which the lie is: {name}.",
             lambda lie=lie: _of_graphs(lie), _outcome(lie, outcome),
             declares=192 if "let in" in name else 0,
+            traced="at the end of many" in name,
         )
         for name, (lie, outcome, _) in LIES.items()
     ),

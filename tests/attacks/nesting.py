@@ -140,7 +140,7 @@ ATTACKS = [
            lambda: _schema(fields=msgpack.unpackb(_lists(900))), OPAQUE),
     Attack("schema_unknown_word", "A type that no release knows, and it is nested.",
            lambda: _field(_type(300, "tensor")), OPAQUE),
-    Attack("wide_and_deep", "A thousand members, each 900 lists deep.",
+    Attack("wide_and_deep", "250 members, each 900 lists deep.",
            lambda: _statement(
-               b"\xdc" + struct.pack(">H", 1000) + _lists(900) * 1000), SOUND),
+               b"\xdc" + struct.pack(">H", 250) + _lists(900) * 250), SOUND, traced=True),
 ]  # fmt: skip

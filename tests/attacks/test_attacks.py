@@ -5,7 +5,8 @@ import pytest
 from attacks.attack import Attack, account, cases, violations
 from attacks.corpus import FAMILIES, OPEN, is_tried, of_name
 from attacks.entry_points import ENTRY_POINTS
-from attacks.harness import Sandbox
+from attacks.graphs import graphs
+from attacks.harness import Sandbox, tried
 from attacks.warming import warm
 
 ATTACKS = [each for family in FAMILIES.values() for each in family.attacks]
@@ -71,3 +72,26 @@ def test_each_family_has_its_attacks(family):
     assert len(held) >= 10
     assert len({one.name for one in each}) == len(each)
     assert all(one.says.endswith((".", ")", "…")) for one in each)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(
+    "family", [name for name in FAMILIES if FAMILIES[name].attacks]
+)
+def test_torchs_ways_in_hold_too(family, sandbox):
+    """A few of each family, by path and by bytes, in a process with torch."""
+    import overwinter.torch
+
+    def ways(path):
+        overwinter.torch.load(path)
+        overwinter.torch.load_cache_artifacts(path.read_bytes())
+
+    path = sandbox.given / "sound.owb"
+    path.write_bytes(graphs().file())
+    ways(path)  # torch imports what it needs for it
+    for attack in [each for each in FAMILIES[family].attacks if not each.writes][:10]:
+        case = cases(attack, sandbox)
+        found = tried(lambda path=case.path: ways(path), sandbox.cache)
+        assert not found.violations, attack.name
+        files = sandbox.cached() if sandbox.cache.exists() else {}
+        assert set(files.values()) <= set(attack.signed), attack.name
