@@ -69,7 +69,7 @@ def main() -> int:
                     if arguments.measure:
                         memory = min(each.n_bytes for each in results) / MIB
                         print(
-                            f"{attack.name:32} {entry:22} {ms:8.1f} ms {memory:5.0f} MiB"
+                            f"{attack.name:32} {entry:20} {ms:.1f} ms {memory:5.0f} MiB"
                         )
                         asked = is_promised or entry == "signers"
                         if asked and entry in PROMISED and ms > MS_FOR_ONE * size:

@@ -142,5 +142,6 @@ ATTACKS = [
            lambda: _field(_type(300, "tensor")), OPAQUE),
     Attack("wide_and_deep", "250 members, each 900 lists deep.",
            lambda: _statement(
-               b"\xdc" + struct.pack(">H", 250) + _lists(900) * 250), SOUND, traced=True),
+               b"\xdc" + struct.pack(">H", 250) + _lists(900) * 250),
+           SOUND, traced=True),
 ]  # fmt: skip

@@ -76,7 +76,7 @@ def test_each_family_has_its_attacks(family):
 
 @pytest.mark.torch
 @pytest.mark.parametrize(
-    "family", [name for name in FAMILIES if FAMILIES[name].attacks]
+    "family", [each for each in FAMILIES if FAMILIES[each].attacks]
 )
 def test_torchs_ways_in_hold_too(family, sandbox):
     """A few of each family, by path and by bytes, in a process with torch."""
