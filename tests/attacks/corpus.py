@@ -21,7 +21,6 @@ from attacks import (
     unsigned,
 )
 from attacks.attack import Attack
-from attacks.entry_points import ENTRY_POINTS
 from attacks.scenes import Scenario
 
 __all__ = ["FAMILIES", "OPEN", "Family", "is_tried", "of_name"]
@@ -63,31 +62,8 @@ FAMILIES = {
     "partial populate": Family(partial),
 }
 
-READING = (
-    "keys", "fetch", "view", "verify", "diff", "diff, other side", "inspect --keys",
-    "verify, command", "diff, command",
-)  # fmt: skip
-POPULATING = ("load", "load, strict", "manager")
-_UNKNOWN = "what nobody asked for is built: 72 bytes for each of a bundle"
-# Attack to the entry points where what should hold does not hold yet, and why.
-_OPEN = {
-    "maps_block": ((*READING, *POPULATING), _UNKNOWN),
-    "maps_key_column": ((*READING, *POPULATING), _UNKNOWN),
-    "maps_unknown_column": (
-        ("verify", "diff", "diff, other side", "verify, command", "diff, command"),
-        _UNKNOWN,
-    ),
-    "wide_and_deep": (
-        tuple(each for each in ENTRY_POINTS if each not in ("save", "read_megacache")),
-        _UNKNOWN,
-    ),
-    "sparse_layout_512g": (("verify", "verify, command"), "a layout is built whole"),
-}
-OPEN: Mapping[tuple[str, str], str] = {
-    (name, entry): reason
-    for name, (entries, reason) in _OPEN.items()
-    for entry in entries
-}
+# Attack and entry point to why what should hold does not hold yet.
+OPEN: Mapping[tuple[str, str], str] = {}
 
 
 def of_name(name: str) -> Attack:

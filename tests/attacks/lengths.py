@@ -156,7 +156,7 @@ ATTACKS = [
            partial(_sparse, layout=2 * LAYOUT_ENTRY.size), QUARANTINED,
            writes=True, without=COPIES),
     Attack("sparse_layout_512g", "A layout of 512 GiB, all of it a hole.",
-           partial(_sparse, layout=TIB // 2 // 24 * 24), QUARANTINED,
+           partial(_sparse, layout=TIB // 2 // 24 * 24), SEGMENT_REFUSED,
            writes=True, without=COPIES),
     Attack("torn_1tib", "A sound bundle, and a hole of a tebibyte behind it.",
            _torn, TORN, writes=True, without=COPIES),
