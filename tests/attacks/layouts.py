@@ -116,9 +116,9 @@ ATTACKS = [
            lambda: file_listing(BODY, attrs.evolve(ENTRY, digest=bytes(32))),
            SEGMENT_REFUSED),
     Attack("entry_0", "A trailer whose segment has no byte.",
-           lambda: file_listing(BODY, attrs.evolve(ENTRY, size=0)), SEGMENT_REFUSED),
+           lambda: file_listing(BODY, attrs.evolve(ENTRY, size=0)), REFUSED),
     Attack("entry_95", "A trailer whose segment has a byte less than a foot.",
-           lambda: file_listing(BODY, attrs.evolve(ENTRY, size=95)), SEGMENT_REFUSED),
+           lambda: file_listing(BODY, attrs.evolve(ENTRY, size=95)), REFUSED),
     Attack("entries_overlap", "A trailer whose segments lie over each other.",
            lambda: file_listing(BODY, ENTRY, attrs.evolve(
                ENTRY, offset=ENTRY.offset + 8, size=ENTRY.size - 8)), REFUSED),

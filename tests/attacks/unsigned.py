@@ -85,7 +85,7 @@ ATTACKS = [
     Attack("by_a_stranger", "A segment that somebody signed.",
            lambda: graphs(signers=[STRANGER]), UNTRUSTED),
     Attack("by_400_strangers", "A segment that one stranger signed 400 times.",
-           lambda: graphs(signers=[STRANGER] * 400), UNTRUSTED),
+           lambda: graphs(signers=[STRANGER] * 400), SEGMENT_REFUSED),
     Attack("signature_of_other_segment", "A trusted signature over another statement.",
            _of_other, SEGMENT_REFUSED),
     Attack("raw_ed25519", "A trusted signature over the statement without its type.",
