@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from overwinter.bundle import Bundle, KindStamp, Records, append_segment, write_bundle
+from overwinter.bundle.foot import FOOT
 from overwinter.bundle.prefix import PREFIX
-from overwinter.bundle.segment import FOOT
 from overwinter.environment import Environment
 from overwinter.errors import FormatError
 from overwinter.schema import read_schema

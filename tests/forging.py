@@ -11,8 +11,8 @@ from bundles import KEY, PLAN
 
 from overwinter.bundle import KindStamp, trailer
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of
+from overwinter.bundle.foot import FOOT, Foot, write_foot
 from overwinter.bundle.prefix import MAGIC, PREFIX
-from overwinter.bundle.segment import FOOT, Foot, write_foot
 from overwinter.bundle.trailer import END, SegmentEntry, write_trailer
 from overwinter.environment import Environment
 from overwinter.trust import SigningKey

@@ -22,7 +22,8 @@ from forging import HEADER, file_of, prefix_of
 import overwinter
 from overwinter import Bundle
 from overwinter.bundle import verify
-from overwinter.bundle.segment import FOOT, write_foot, write_signatures
+from overwinter.bundle.foot import FOOT, write_foot
+from overwinter.bundle.segment import write_signatures
 from overwinter.codec import pack, unpack
 from overwinter.countersign import countersign
 from overwinter.errors import (

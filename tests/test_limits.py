@@ -21,8 +21,8 @@ from forging import (
 from overwinter.bundle import Bundle, Segment, blocks, verify
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of, zstd
 from overwinter.bundle.digesting import payload_digests
+from overwinter.bundle.foot import FOOT, Foot, write_foot
 from overwinter.bundle.identity import record_digest
-from overwinter.bundle.segment import FOOT, Foot, write_foot
 from overwinter.bundle.trailer import END, HEAD, MAGIC, write_trailer
 from overwinter.bundle.verifying import QUARANTINED, REFUSED
 from overwinter.diff import DIFFERS, UNKNOWN, diff

@@ -13,9 +13,10 @@ import attrs
 
 from . import files
 from .bundle import Bundle, Segment
+from .bundle.foot import FOOT, write_foot
 from .bundle.prefix import Header, write_prefix
 from .bundle.rewriting import copy_bytes
-from .bundle.segment import FOOT, with_signatures, write_foot
+from .bundle.segment import with_signatures
 from .bundle.trailer import SegmentEntry, write_trailer
 from .bundle.verifying import verify_segment
 from .errors import ConflictError

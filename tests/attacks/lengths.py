@@ -21,7 +21,7 @@ from attacks.attack import (
 from attacks.graphs import BLOCK, graphs, references
 from attacks.nesting import statement_of
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of
-from overwinter.bundle.segment import Foot, write_foot
+from overwinter.bundle.foot import Foot, write_foot
 from overwinter.bundle.trailer import SegmentEntry, write_trailer
 from overwinter.limits import MAX_SEGMENTS
 

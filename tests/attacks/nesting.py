@@ -15,7 +15,7 @@ from attacks.attack import (
     Attack,
 )
 from attacks.graphs import INDUCTOR, graphs, maps_after
-from overwinter.bundle.segment import FOOT
+from overwinter.bundle.foot import FOOT
 
 FIELDS = [
     {"id": 1, "name": "key", "type": "str"},

@@ -25,8 +25,9 @@ from bundles import (
 from overwinter import limits
 from overwinter.bundle import Records, trailer
 from overwinter.bundle.blocks import LAYOUT_ENTRY
+from overwinter.bundle.foot import FOOT
 from overwinter.bundle.prefix import PREFIX
-from overwinter.bundle.segment import FOOT, STATEMENT
+from overwinter.bundle.statement import STATEMENT
 from overwinter.codec import pack, unpack
 from overwinter.errors import DamagedError
 from overwinter.trust import STATEMENT_TYPE

@@ -16,7 +16,7 @@ from forging import file_of
 
 from overwinter import Bundle
 from overwinter.bundle.blocks import LAYOUT_ENTRY, digest_of
-from overwinter.bundle.segment import FOOT, Foot, write_foot
+from overwinter.bundle.foot import FOOT, Foot, write_foot
 
 __all__ = ["Parts", "layout_of", "parts_of", "seal", "with_block"]
 

@@ -10,7 +10,7 @@ and ``unpacking`` (payloads and references to them). Over them, to write:
 """
 
 from .reader import Bundle, Record, RecordBlock, Rows, Segment
-from .segment import KindStamp
+from .statement import KindStamp
 from .verifying import Finding, verify
 from .writer import Records, append_segment, write_bundle
 

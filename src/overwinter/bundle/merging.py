@@ -14,7 +14,7 @@ from ..codec import Columns, Payloads
 from ..errors import FormatError
 from .content import Content
 from .record_block import RecordBlock
-from .segment import KindStamp
+from .statement import KindStamp
 from .unpacking import Span, read_payloads
 
 __all__ = ["Row", "merge", "read_payloads_of"]

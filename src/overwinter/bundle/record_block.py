@@ -18,7 +18,7 @@ from ..workers import Workers
 from .blocks import PayloadTable, read_record_block
 from .content import Content, Rows
 from .contiguous import find_contiguous
-from .segment import BlockStamp, KindStamp
+from .statement import BlockStamp, KindStamp
 from .unpacking import (
     Span,
     check_end,

@@ -20,9 +20,10 @@ from ..sources import Source
 from ..trust import SigningKey
 from .blocks import PayloadTable, Placement, seal, write_record_block
 from .contiguous import find_contiguous
+from .foot import Foot
 from .reader import RecordBlock, Segment
-from .segment import Foot, KindStamp
 from .segment_writer import Written, write_end
+from .statement import KindStamp
 from .unpacking import checked_spans
 from .writer import RECORD_FIELDS
 

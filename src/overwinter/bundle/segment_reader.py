@@ -22,8 +22,10 @@ from .blocks import (
     check_block,
 )
 from .ends import Ends
+from .foot import Foot
 from .record_block import RecordBlock
-from .segment import Foot, Statement, read_parts
+from .segment import read_parts
+from .statement import Statement
 from .trailer import SegmentEntry
 
 __all__ = ["Segment"]

@@ -27,8 +27,10 @@ from .blocks import (
     seal,
     write_record_block,
 )
+from .foot import Foot
 from .packing import Packed, PayloadPacker, pack_size
-from .segment import BlockStamp, Foot, KindStamp, Statement, write_words
+from .segment import write_words
+from .statement import BlockStamp, KindStamp, Statement
 
 __all__ = ["RECORD_RUN", "SegmentWriter", "Written", "write_end"]
 

@@ -22,11 +22,12 @@ from ..sources import Source
 from ..trust import SigningKey
 from ..workers import Workers
 from .ends import Ends
+from .foot import Foot
 from .identity import record_digest
 from .prefix import PREFIX, Header, read_prefix, write_prefix
-from .segment import Foot, KindStamp
 from .segment_reader import Segment
 from .segment_writer import SegmentWriter
+from .statement import KindStamp
 from .trailer import SegmentEntry, read_trailer, write_trailer
 from .verifying import verify_segment
 
