@@ -62,7 +62,10 @@ def printable(value: object) -> str:
     """
     if isinstance(value, int):
         return f"{value:,}"
+    text = str(value)
+    if text.isprintable():  # a name may have a mebibyte, and each letter an object
+        return text
     return "".join(
         each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in str(value)
+        for each in text
     )
