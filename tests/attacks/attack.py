@@ -6,6 +6,7 @@ entry point and returns whatever happened that may not.
 """
 
 import contextlib
+import gc
 import hashlib
 import os
 import shutil
@@ -90,6 +91,7 @@ SOUND = Outcome("sound", "", "artifacts", True)
 _LEAVES = (OverwinterError,)
 # Nobody may take more beyond what a process has, for each MiB of the file.
 _MIB_FOR_ONE = 32
+_ASKED_AGAIN = 2
 _LEAST = 1 / 4
 
 
@@ -164,8 +166,32 @@ def cases(attack: Attack, sandbox: Sandbox) -> Case:
 
 
 def violations(attack: Attack, case: Case, entry: str) -> list[str]:
-    """Try *attack* at one entry point; return what may not be."""
-    return [*judged(attack, case, entry, run(case, entry, traced=attack.traced))]
+    """
+    Try *attack* at one entry point; return what may not be.
+
+    Pages belong to the process, and how many an earlier call left to be used again is
+    chance. It only ever adds, so a call that seems to take too many is asked again.
+    """
+    found = run(case, entry, traced=attack.traced)
+    for _ in range(_ASKED_AGAIN):
+        if found.n_bytes <= _bound(attack, case):
+            break
+        shutil.rmtree(case.sandbox.cache, ignore_errors=True)
+        for path in case.sandbox.out.iterdir():
+            path.unlink()
+        gc.collect()
+        again = run(case, entry, traced=attack.traced)
+        found.n_bytes = min(found.n_bytes, again.n_bytes)
+        found.violations += again.violations
+    return [*judged(attack, case, entry, found)]
+
+
+def _bound(attack: Attack, case: Case) -> float:
+    """Return the bytes that a call may take."""
+    size = case.path.stat().st_blocks * 512
+    # What is counted exactly needs no room for what else a process does.
+    least = _LEAST if attack.traced else 1
+    return (_MIB_FOR_ONE * max(least, size / MIB) + attack.declares) * MIB
 
 
 def run(case: Case, entry: str, *, traced: bool = False) -> Tried:
@@ -196,12 +222,9 @@ def _outside(sandbox: Sandbox, writes: tuple[str, ...]) -> dict[str, Any]:
 def judged(attack: Attack, case: Case, entry: str, found: Tried) -> Iterator[str]:
     """Give what may not be about what a call did, and empty the cache for the next."""
     yield from found.violations
-    size = case.path.stat().st_blocks * 512
-    # What is counted exactly needs no room for what else a process does.
-    least = _LEAST if attack.traced else 1
-    bound = _MIB_FOR_ONE * max(least, size / MIB) + attack.declares
-    if found.n_bytes > bound * MIB:
-        yield f"takes {found.n_bytes / MIB:.0f} MiB, at most {bound:.0f}"
+    bound = _bound(attack, case)
+    if found.n_bytes > bound:
+        yield f"takes {found.n_bytes / MIB:.0f} MiB, at most {bound / MIB:.0f}"
     error, outcome = found.error, attack.outcome
     cached = case.sandbox.cached() if case.sandbox.cache.exists() else {}
     for path, content in cached.items():
