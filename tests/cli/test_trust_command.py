@@ -8,7 +8,7 @@ import pytest
 from bundles import appended, built, plans, tiles
 
 from overwinter.cli.main import main
-from overwinter.trust import SigningKey, own_key, public_text
+from overwinter.trust import Policy, Refusal, SigningKey, own_key, public_text
 from overwinter.trust.configuration import rules_of_this_account, user_file
 
 CI = SigningKey(bytes(range(32)))
@@ -118,6 +118,16 @@ def test_removing_tells_what_trusts_it_still(run, monkeypatch):
     assert code == 0
     assert "trusted still, by OVERWINTER_TRUSTED_KEYS" in err
     assert f"overwinter trust revoke {CI_TEXT}" in err
+
+
+def test_ones_own_key_can_be_revoked_by_the_name_that_the_list_shows(run):
+    """After a leak: nothing that it signed is populated any more."""
+    own = own_key().public
+    assert run("revoke", "own")[0] == 0
+    assert lines() == [f"revoke own:{public_text(own)}"]
+    assert isinstance(
+        Policy.of_this_machine().verdicts(["pgo"], b"", [own])["pgo"], Refusal
+    )
 
 
 def test_a_name_that_nobody_has_is_refused(run):

@@ -24,6 +24,7 @@ from ..trust import (
 )
 from ..trust.configuration import rules_of_this_account, user_file
 from ..trust.editing import Subject, subject_of
+from ..trust.policy import OWN
 from .codes import DAMAGED, FAILED
 from .options import json_option
 from .output import print_json, print_table, print_words
@@ -65,7 +66,7 @@ def add(
     What a trusted key signs is run by this account. Compare KEY with what its owner
     shows by `overwinter key show`.
     """
-    rules = rules_of_this_account()
+    rules = _known()
     found = [subject_of(each, rules) for each in subjects]
     if (kinds or until) and any(each.is_segment for each in found):
         raise click.UsageError("--kind and --until are limits of keys, not of segments")
@@ -107,7 +108,7 @@ def remove(subject: str) -> int:
 
     It concerns your own file only; to end what another place says, revoke it.
     """
-    found = subject_of(subject, rules_of_this_account())
+    found = subject_of(subject, _known())
     _tell(
         editing.remove(found),
         f"{found} is removed from {user_file()}",
@@ -139,7 +140,7 @@ def revoke(subject: str) -> int:
     That beats every place that trusts it, your own key's too. What was populated
     before stays where it is.
     """
-    found = subject_of(subject, rules_of_this_account())
+    found = subject_of(subject, _known())
     _tell(
         editing.revoke(found),
         f"{found} is revoked, as {user_file()} says; what it signed and was populated "
@@ -160,7 +161,7 @@ def _tell(is_changed: bool, words: str, otherwise: str) -> None:
 @json_option
 def list_(as_json: bool) -> int:
     """List what is trusted and revoked here, and what says so."""
-    rows = list(_said(rules_of_this_account()))
+    rows = list(_said(_known()))
     if as_json:
         print_json({"version": _JSON_VERSION, "rules": rows})
         return 0
@@ -183,13 +184,16 @@ def list_(as_json: bool) -> int:
     return 0
 
 
-def _said(rules: Rules) -> Iterator[dict[str, Any]]:
+def _known() -> Rules:
+    """Return what this account says, and its own key, of which it need not say it."""
     own = existing_key()
-    trusted = list(rules.trusted)
-    if own is not None:
-        trusted.insert(0, Trusted(own.public, "own", where="this machine's own key"))
+    key = [Trusted(own.public, OWN, where="this machine's own key")] if own else []
+    return Rules.joined([Rules(tuple(key)), rules_of_this_account()])
+
+
+def _said(rules: Rules) -> Iterator[dict[str, Any]]:
     today = datetime.now(UTC).date()
-    for each in trusted:
+    for each in rules.trusted:
         yield {
             "state": _state(each, rules, today),
             "what": str(Subject(each.key, each.name)),
