@@ -24,6 +24,7 @@ ENVIRONMENT: Environment = {"os": "linux", "cpu_flags": ["avx", "sse"]}
 TORCH: dict[str, str | list[str]] = {
     "python_tag": "cpython-311",
     "torch_key": "00" * 32,
+    "vector_isa": "avx2",
     "torch_version": "2.13.0",
 }
 

@@ -51,6 +51,7 @@ MACHINE: Environment = {
     "os": "linux",
     "python_tag": "cpython-311",
     "torch_key": "6b6579",
+    "vector_isa": "avx2",
     "torch_version": "2.13.0",
 }
 

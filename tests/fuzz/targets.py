@@ -62,6 +62,7 @@ MACHINE: Any = {
     "python_tag": "cpython-311",
     "torch_version": "2.13.0",
     "torch_key": "t",
+    "vector_isa": "avx2",
     "torch_prefix": "/torch",
     "compiler": "g++",
     "libc": "glibc 2.36",

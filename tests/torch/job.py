@@ -27,6 +27,11 @@ def unknown_torch(_: str) -> None:
     versions._KNOWN = frozenset()
 
 
+def capability(name: str) -> None:
+    """Have torch write C++ for other vectors than this CPU has."""
+    os.environ["ATEN_CPU_CAPABILITY"] = name
+
+
 def build_separate(_: str) -> None:
     """Have torch build a wrapper in C++, and each kernel in two parts."""
     torch._inductor.config.cpp_wrapper = True
@@ -59,6 +64,7 @@ def compile_(_: str) -> dict[str, Any]:
     result.square().sum().backward()
     tensors = [result.detach(), *(each.grad for each in model.parameters())]
     return {
+        "sums": [each.double().abs().sum().item() for each in tensors],
         "outputs": [
             hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in tensors
         ],
@@ -92,6 +98,7 @@ def torch_save(path: str) -> dict[str, Any]:
 
 STEPS: dict[str, Callable[[str], Any]] = {
     "unknown-torch": unknown_torch,
+    "capability": capability,
     "build-separate": build_separate,
     "load": load,
     "torch-load": torch_load,

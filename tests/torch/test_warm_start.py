@@ -2,7 +2,7 @@
 
 import pytest
 
-from overwinter import CacheArtifactManager
+from overwinter import Bundle, CacheArtifactManager
 from overwinter import save as save_artifacts
 
 pytestmark = pytest.mark.torch
@@ -151,3 +151,38 @@ def test_a_broken_bundle_leaves_the_job_cold(run, cold, tmp_path):
     assert str(broken) in "".join(job["load"]["problems"])
     assert job["compile"] == cold.job["compile"]
     assert job.steps == cold.job.steps
+
+
+@pytest.fixture(scope="module")
+def other_vectors(run, cold):
+    """Return a job that is to load what was written for wider vectors."""
+    return run("capability=default", f"load={cold.bundle}", "compile")
+
+
+def test_graphs_for_other_vectors_are_left_out(other_vectors, cold):
+    """Torch would take them: its keys say nothing of the CPU."""
+    notes = other_vectors["load"]["skipped"]
+    assert {note["kind"] for note in notes} == {"inductor", "aot_autograd"}
+    for note in notes:
+        assert note["reason"].startswith("vector_isa: made for ")
+        assert note["reason"].endswith(", here is none")
+    assert other_vectors["compile"]["graphs"] == {"hit": 0, "miss": 3, "bypass": 0}
+
+
+def test_what_other_vectors_compute_is_the_same(other_vectors, cold):
+    """C++ for 16 floats at a time, compiled for one at a time, fails or gives nan."""
+    sums = other_vectors["compile"]["sums"]
+    assert sums == pytest.approx(cold.job["compile"]["sums"], rel=1e-4)
+
+
+def test_a_bundle_names_the_vectors_that_torch_picked(cold):
+    """And a process that has compiled nothing foretells the same."""
+    from overwinter.torch.vectors import vector_isa
+
+    with Bundle(cold.bundle) as bundle:
+        (said,) = {
+            each["vector_isa"]
+            for segment in bundle.segments
+            for each in segment.statement.environments
+        }
+    assert said == vector_isa() == vector_isa(built=True)

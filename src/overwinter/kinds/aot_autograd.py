@@ -9,7 +9,7 @@ import attrs
 from ..artifact import CacheArtifact, CacheEntry
 from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, content_name
+from .torchinductor import CACHE, CACHES, GRAPH_RULES, content_name
 
 __all__ = ["AOTAutogradArtifact"]
 
@@ -25,7 +25,7 @@ class AOTAutogradArtifact(CacheArtifact):
     caches = CACHES
     # An entry names the graphs of Inductor that it needs.
     populate_after = ("inductor",)
-    environment_rules = PICKLE_RULES
+    environment_rules = GRAPH_RULES
 
     @staticmethod
     def type() -> str:

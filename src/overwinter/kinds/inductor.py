@@ -10,7 +10,7 @@ import attrs
 from ..artifact import CacheArtifact, CacheEntry
 from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES, content_name
+from .torchinductor import CACHE, CACHES, GRAPH_RULES, content_name
 
 __all__ = ["InductorArtifact"]
 
@@ -26,7 +26,7 @@ class InductorArtifact(CacheArtifact):
     caches = CACHES
     # Its kernels must be there when torch finds the graph.
     populate_after = ("native", "autotune")
-    environment_rules = PICKLE_RULES
+    environment_rules = GRAPH_RULES
 
     @staticmethod
     def type() -> str:

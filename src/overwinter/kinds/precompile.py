@@ -7,7 +7,7 @@ import attrs
 from ..artifact import CacheArtifact, CacheEntry
 from ..grammar import KeyGrammar
 from ..schema import Payload
-from .torchinductor import CACHE, CACHES, PICKLE_RULES
+from .torchinductor import CACHE, CACHES, GRAPH_RULES
 
 __all__ = ["PrecompileArtifact"]
 
@@ -22,7 +22,7 @@ class PrecompileArtifact(CacheArtifact):
     key_grammar = KeyGrammar(r"[0-9a-f]{64}", "64 hexadecimal digits")
     caches = CACHES
     populate_after = ("native", "autotune")
-    environment_rules = PICKLE_RULES
+    environment_rules = GRAPH_RULES
 
     @staticmethod
     def type() -> str:

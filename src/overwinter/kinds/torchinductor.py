@@ -10,11 +10,12 @@ import os
 import re
 from types import MappingProxyType
 
-from ..environment import EXACT_REQUIRED
+from ..environment import EXACT_REQUIRED, VECTORS
 
 __all__ = [
     "CACHE",
     "CACHES",
+    "GRAPH_RULES",
     "PICKLE_RULES",
     "cache_directory",
     "content_name",
@@ -32,6 +33,12 @@ PICKLE_RULES = MappingProxyType(
         "torch_key": EXACT_REQUIRED,
     }
 )
+
+
+# A graph for the CPU holds C++ that was written for vectors of one width, and a hit
+# compiles it for those of the machine that it is on: the output is nan, or the process
+# dies. Torch's keys say nothing of the CPU.
+GRAPH_RULES = MappingProxyType({**PICKLE_RULES, VECTORS: EXACT_REQUIRED})
 
 
 def cache_directory() -> str:

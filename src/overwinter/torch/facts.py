@@ -4,7 +4,8 @@ What this torch adds to the environment of its artifacts.
 
 import os
 
-from ..environment import Environment, capture
+from ..environment import VECTORS, Environment, capture
+from .vectors import vector_isa
 from .versions import private_parts
 
 __all__ = ["environment"]
@@ -33,6 +34,10 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
         from torch._inductor.codecache import torch_key
 
         facts["torch_key"] = torch_key().hex()
+    with private_parts(
+        problems, "ask for its vector instructions", "they follow from the CPU's flags"
+    ):
+        facts[VECTORS] = vector_isa()
     if not compared:
         with private_parts(
             problems, "ask for compiler and device", "the bundle does not name them"
