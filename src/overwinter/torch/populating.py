@@ -2,7 +2,6 @@
 Populating a live torch: our own writes where we know its caches, else torch's.
 """
 
-import contextlib
 import logging
 import time
 from collections import Counter
@@ -11,9 +10,7 @@ from collections.abc import Iterable
 import attrs
 
 from ..artifact import CacheArtifact
-from ..bundle import Bundle
-from ..environment import VECTORS, Environment
-from ..errors import OverwinterError, StoreError
+from ..errors import StoreError
 from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
 from ..kinds import NativeArtifact, PGOArtifact, torchinductor
@@ -21,7 +18,6 @@ from ..load import load as load_bundle
 from .building import build_only_what_is_missing
 from .facts import environment
 from .megacache import MegaCacheEntry, write_megacache
-from .vectors import vector_isa
 from .versions import is_known, private_parts, version
 
 __all__ = ["load"]
@@ -48,7 +44,7 @@ def load(
 
     info = load_bundle(
         target,
-        environment=_environment(target, problems),
+        environment=environment(problems, compared=True),
         directories={torchinductor.CACHE: _cache_directory},
         prepare=prepare,
         strict=strict,
@@ -69,26 +65,6 @@ def load(
     info.problems += problems
     info.seconds = time.perf_counter() - started
     return info
-
-
-def _environment(target: PathLike | Buffer, problems: list[str]) -> Environment:
-    """Return what the artifacts in *target* are held against."""
-    here = environment(problems, compared=True)
-    # What is refused or damaged is told by the load itself.
-    with contextlib.suppress(OverwinterError), Bundle(target) as bundle:
-        said = {
-            each.get(VECTORS)
-            for segment in bundle.segments
-            for each in segment.statement.environments
-        }
-        if said - {None, here.get(VECTORS)}:
-            # Made for others than this CPU promises: be sure of the compiler, too. A
-            # start that is cold for it builds the same libraries for itself.
-            with private_parts(
-                problems, "build for its vectors", "they are taken as the CPU's"
-            ):
-                here = {**here, VECTORS: vector_isa(built=True)}
-    return here
 
 
 _SECONDS = "a warm start takes some seconds more"

@@ -7,16 +7,14 @@ import os
 __all__ = ["vector_isa"]
 
 
-def vector_isa(*, built: bool = False) -> str:
+def vector_isa() -> str:
     """
     Return the name of what ``pick_vec_isa`` picks in this process.
 
     It picks among what the compiler can build a library for, and building these takes
     seconds, unless the process has asked before. Until then it is taken that the
-    compiler can; one that is older than the CPU cannot.
-
-    Args:
-        built: Have them built, and so be sure.
+    compiler can. Where it is older than the CPU, the graphs that were saved here are
+    skipped, and it starts cold: a bundle must not decide that a compiler runs.
 
     Source:
         ``torch._inductor.cpu_vec_isa`` of torch 2.13.
@@ -25,7 +23,7 @@ def vector_isa(*, built: bool = False) -> str:
 
     has = cpu_vec_isa.x86_isa_checker()
     # Where it is no x86, nothing is built to find out.
-    if built or not has or cpu_vec_isa.valid_vec_isa_list.cache_info().currsize:
+    if not has or cpu_vec_isa.valid_vec_isa_list.cache_info().currsize:
         return _name(cpu_vec_isa.pick_vec_isa())
     known = [
         each
