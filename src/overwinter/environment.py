@@ -253,7 +253,7 @@ def _entries(value: str | list[str] | None) -> set[str]:
 
 
 def _shown(value: str | list[str] | None) -> str:
-    if value is None:
+    if not value:
         return "unknown"
     text = value if isinstance(value, str) else " ".join(value)
     home = os.path.expanduser("~")

@@ -7,6 +7,7 @@ import pytest
 import overwinter.torch
 from overwinter import Bundle, CacheArtifactManager
 from overwinter import save as save_artifacts
+from overwinter.environment import misfit
 from overwinter.kinds import InductorArtifact, PGOArtifact
 from overwinter.torch.facts import environment
 
@@ -99,3 +100,23 @@ def test_a_fact_that_torch_does_not_give_is_a_line(name, monkeypatch):
     assert {"torch_version", "torch_prefix"} <= set(environment(problems))
     (problem,) = problems
     assert attribute in problem
+
+
+def test_vectors_that_torch_does_not_tell_are_not_taken_from_the_cpu(monkeypatch):
+    """ATEN_CPU_CAPABILITY may have made them narrower than every flag says."""
+    from torch._inductor import cpu_vec_isa
+
+    here = environment([])
+    rules = InductorArtifact.environment_rules
+    assert misfit(here, here, rules) is None
+    monkeypatch.delattr(cpu_vec_isa, "x86_isa_checker")
+    problems = []
+    untold = environment(problems)
+    assert misfit(here, untold, rules) == (
+        f"vector_isa: made for {here['vector_isa']}, here is unknown"
+    )
+    assert "vector_isa: not recorded" in misfit(untold, here, rules)
+    assert "vector_isa: not recorded" in misfit(untold, untold, rules)
+    (problem,) = problems
+    assert "x86_isa_checker" in problem
+    assert "no graphs are populated" in problem

@@ -34,8 +34,11 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
         from torch._inductor.codecache import torch_key
 
         facts["torch_key"] = torch_key().hex()
+    # Empty is unknown. Left out, it would follow from the CPU's flags, and these say
+    # nothing of ATEN_CPU_CAPABILITY.
+    facts[VECTORS] = ""
     with private_parts(
-        problems, "ask for its vector instructions", "they follow from the CPU's flags"
+        problems, "ask for its vector instructions", "no graphs are populated"
     ):
         facts[VECTORS] = vector_isa()
     if not compared:
