@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from acme.plans import Plan, records_of, registered
 from bundles import TORCH
@@ -310,6 +311,19 @@ def test_a_machine_with_a_damaged_key_trusts_nobody(path, cache, home):
     info = load(path)
     assert "7 characters that are no signing key" in info.problems[0]
     assert not cache.exists()
+
+
+def test_a_block_of_which_nothing_is_left_is_not_prepared(cache):
+    """What is given no artifact has none to look at, and must not end the load."""
+    (group,) = encode([InductorArtifact("f" + "a" * 51, b"x")], capture(TORCH))
+    bad = attrs.evolve(group, columns={**group.columns, "key": ["no key of torch's"]})
+
+    def prepare(artifacts: list[Any]) -> list[Any]:
+        return [artifacts[0]]
+
+    info = load(_bundle(bad), prepare=prepare)
+    assert [note.key for note in info.quarantined] == ["no key of torch's"]
+    assert not info.problems
 
 
 @pytest.mark.parametrize("key", [FOREIGN, None], ids=["foreign", "unsigned"])

@@ -99,6 +99,8 @@ class Staging(Closing):
     def _prepared(
         self, artifacts: list[CacheArtifact], prepare: Prepare
     ) -> Iterator[CacheArtifact]:
+        if not artifacts:  # all of a block were left out
+            return
         try:
             yield from prepare(artifacts)
         except Exception as error:
