@@ -486,7 +486,9 @@ def test_a_thousand_damaged_segments_are_twenty_problems_and_a_number():
     assert loaded["acme/plan"] == [Plan("a", b"x")]
     *damaged, more = loaded.info.problems
     assert len(damaged) == 20
-    assert more == "<bytes>: 80 more segments are refused; overwinter verify lists them"
+    assert more == (
+        "<bytes>: 80 more segments are refused; fetch the file again, or restore a copy"
+    )
 
 
 def test_what_was_made_for_another_machine_is_skipped_with_each_artifact():

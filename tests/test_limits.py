@@ -413,7 +413,9 @@ def test_of_many_refused_segments_twenty_are_told(monkeypatch):
     assert findings[-1].reason == "80 more are refused"
     problems = diff(data, sample()).problems
     assert len(problems) == MAX_FAULTS + 1
-    assert problems[-1] == "80 more problems; overwinter verify lists them"
+    assert problems[-1] == (
+        "80 more problems; fetch the files again, or restore copies"
+    )
 
 
 # --- payloads, and memory that is not to be had -----------------------------

@@ -69,8 +69,8 @@ def decode(
         decoder.problem(error)
     if (more := len(bundle.refused) - MAX_FAULTS) > 0:
         info.problems.append(
-            f"{bundle.name}: {more:,} more segments are refused; overwinter verify "
-            "lists them"
+            f"{bundle.name}: {more:,} more segments are refused; fetch the file "
+            "again, or restore a copy"
         )
     with Workers() as workers:
         for block, rows in read_rows(decoder.usable(bundle, policy), workers):

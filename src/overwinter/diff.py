@@ -180,7 +180,7 @@ class _Comparison:
         if (more := self.n_problems - len(problems)) > 0:
             problems = [
                 *problems,
-                f"{more:,} more problems; overwinter verify lists them",
+                f"{more:,} more problems; fetch the files again, or restore copies",
             ]
         return BundleDiff(one.name, other.name, tuple(differences), tuple(problems))
 
