@@ -22,6 +22,7 @@ __all__ = [
     "create_once",
     "creating",
     "give_place",
+    "locked_directory",
     "make_directory",
     "publish",
     "replacing",
@@ -166,7 +167,7 @@ def give_place(
         # File systems without hard links: a rename, and a look before it.
         if error.errno not in _NO_LINKS:
             raise
-        with _locked_directory(os.path.dirname(target) or ".", folder):
+        with locked_directory(os.path.dirname(target) or ".", folder):
             with contextlib.suppress(FileNotFoundError):
                 os.stat(target, dir_fd=folder, follow_symlinks=False)
                 return False
@@ -177,12 +178,16 @@ def give_place(
 
 
 @contextlib.contextmanager
-def _locked_directory(path: PathLike, folder: int | None) -> Iterator[None]:
+def locked_directory(path: PathLike, folder: int | None = None) -> Iterator[None]:
     """
-    Let nobody else look and rename in a directory meanwhile.
+    Let nobody else of ours look and rename in a directory meanwhile.
 
-    Of two that did, both would think that they made the file, and one would sign
-    with a key that the other had replaced. The lock ends with its process.
+    Of two that did, both would think that they made a file, and one would sign with
+    a key that the other had replaced. The lock ends with its process.
+
+    Args:
+        path: The directory.
+        folder: The open directory that *path* is relative to.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     descriptor = os.open(path, flags, dir_fd=folder)

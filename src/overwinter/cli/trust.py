@@ -18,13 +18,12 @@ from ..trust import (
     Rules,
     Trusted,
     editing,
-    existing_key,
     key_id_text,
     public_text,
 )
 from ..trust.configuration import rules_of_this_account, user_file
 from ..trust.editing import Subject, subject_of
-from ..trust.policy import OWN
+from ..trust.policy import known_rules
 from .codes import DAMAGED, FAILED
 from .options import json_option
 from .output import print_json, print_table, print_words
@@ -66,7 +65,7 @@ def add(
     What a trusted key signs is run by this account. Compare KEY with what its owner
     shows by `overwinter key show`.
     """
-    rules = _known()
+    rules = known_rules()
     found = [subject_of(each, rules) for each in subjects]
     if (kinds or until) and any(each.is_segment for each in found):
         raise click.UsageError("--kind and --until are limits of keys, not of segments")
@@ -108,7 +107,7 @@ def remove(subject: str) -> int:
 
     It concerns your own file only; to end what another place says, revoke it.
     """
-    found = subject_of(subject, _known())
+    found = subject_of(subject, known_rules())
     _tell(
         editing.remove(found),
         f"{found} is removed from {user_file()}",
@@ -140,7 +139,7 @@ def revoke(subject: str) -> int:
     That beats every place that trusts it, your own key's too. What was populated
     before stays where it is.
     """
-    found = subject_of(subject, _known())
+    found = subject_of(subject, known_rules())
     _tell(
         editing.revoke(found),
         f"{found} is revoked, as {user_file()} says; what it signed and was populated "
@@ -161,7 +160,7 @@ def _tell(is_changed: bool, words: str, otherwise: str) -> None:
 @json_option
 def list_(as_json: bool) -> int:
     """List what is trusted and revoked here, and what says so."""
-    rows = list(_said(_known()))
+    rows = list(_said(known_rules()))
     if as_json:
         print_json({"version": _JSON_VERSION, "rules": rows})
         return 0
@@ -182,13 +181,6 @@ def list_(as_json: bool) -> int:
         ],
     )
     return 0
-
-
-def _known() -> Rules:
-    """Return what this account says, and its own key, of which it need not say it."""
-    own = existing_key()
-    key = [Trusted(own.public, OWN, where="this machine's own key")] if own else []
-    return Rules.joined([Rules(tuple(key)), rules_of_this_account()])
 
 
 def _said(rules: Rules) -> Iterator[dict[str, Any]]:
@@ -240,7 +232,8 @@ def why(file: str, as_json: bool) -> int:
     policy = Policy.of_this_machine()
     with Bundle(file) as bundle:
         judged = judge(bundle, policy, looked_at=sys.maxsize)
-        words = [str(error) for _, error in bundle.refused]
+        # From the twenty-first on they are refused by one error.
+        words = [*dict.fromkeys(str(error) for _, error in bundle.refused)]
     words += [str(error) for error, _ in refusals(file, judged)]
     if as_json:
         print_json(

@@ -19,6 +19,7 @@ import attrs
 
 from ..errors import NotFoundError, StoreError, TrustError
 from ..sources import FileSource
+from .places import place_of
 from .public import NAME, is_weak, key_of, public_text
 from .signing import SECRET_PREFIX
 
@@ -129,15 +130,8 @@ def user_file(environ: Mapping[str, str] = os.environ) -> Path:
     Raises:
         StoreError: It has no home directory.
     """
-    base = environ.get("XDG_CONFIG_HOME", "")
-    if not os.path.isabs(base):
-        home = environ.get("HOME") or os.path.expanduser("~")
-        if not os.path.isabs(home):
-            raise StoreError(
-                "~", "find a place for the trusted keys", "no HOME; set it"
-            )
-        base = os.path.join(home, ".config")
-    return Path(base) / "overwinter" / "trust"
+    what, advice = "the trusted keys", "no HOME; set it"
+    return place_of(environ, "XDG_CONFIG_HOME", ".config", what, advice) / "trust"
 
 
 def read_line(line: str, where: str) -> Rules:

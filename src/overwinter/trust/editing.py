@@ -4,16 +4,14 @@ Changing what an account says about trust: its own file, line by line.
 Lines that are not concerned stay as they are, with their comments.
 """
 
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from datetime import date
 
 import attrs
 
 from ..errors import TrustError
-from ..files import make_directory, replacing, told, write_all
+from ..files import locked_directory, make_directory, replacing, told, write_all
 from .configuration import (
     SEGMENT,
     Rules,
@@ -175,7 +173,8 @@ def _edit(
     """Put *lines* in the place of those that are *replaced*, or at the end."""
     path = user_file(environ)
     make_directory(path.parent, mode=0o700)
-    with _locked(str(path.parent)):
+    folder = str(path.parent)
+    with told(folder, "lock it"), locked_directory(folder):
         before = read_lines(path)
         after, put = [], False
         for number, line in enumerate(before, 1):
@@ -193,15 +192,3 @@ def _edit(
             os.fchmod(file.fileno(), 0o600)
             write_all(file, ["".join(f"{line}\n" for line in after).encode()])
     return True
-
-
-@contextmanager
-def _locked(folder: str) -> Iterator[None]:
-    with told(folder, "lock it"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with told(folder, "lock it"):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -15,9 +15,9 @@ from .configuration import Rules, Trusted, rules_of_this_account
 from .public import is_weak, named_text, public_text
 from .signing import existing_key
 
-__all__ = ["Permission", "Policy", "Refusal"]
+__all__ = ["Permission", "Policy", "Refusal", "known_rules"]
 
-OWN, NAMELESS = "own", "key"
+NAMELESS = "key"
 _YEAR = timedelta(days=365)
 _NAMED = 3  # segments in one command
 
@@ -77,6 +77,19 @@ class Refusal:
         return TrustError(source, self.found, self.expected, remedy)
 
 
+def known_rules(environ: Mapping[str, str] = os.environ) -> Rules:
+    """
+    Return what this account says, and its own key, of which it need not say it.
+
+    Raises:
+        TrustError: What it says cannot be read as a whole.
+        StoreError: A file that says it cannot be read.
+    """
+    key = existing_key(environ)
+    own = (Trusted(key.public, "own", where="this machine's own key"),) if key else ()
+    return Rules.joined([Rules(own), rules_of_this_account(environ)])
+
+
 class Policy:
     """
     Whom this machine trusts.
@@ -124,9 +137,7 @@ class Policy:
             TrustError: What it says cannot be read as a whole: then nothing counts.
             StoreError: A file that says it cannot be read.
         """
-        key = existing_key(environ)
-        own = [Trusted(key.public, OWN, where="this machine's own key")] if key else []
-        return cls(own, rules_of_this_account(environ))
+        return cls((), known_rules(environ))
 
     @property
     def keys(self) -> frozenset[bytes]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from ..errors import ConflictError, NotFoundError, StoreError, TrustError
 from ..files import PathLike, create_once, told
 from ..sources import FileSource
+from .places import place_of
 from .public import NAME, public_text
 from .signatures import ED25519, STATEMENT_BEGIN, Signature, encoded_for_signing
 
@@ -173,17 +174,9 @@ def account_file(environ: Mapping[str, str] = os.environ) -> Path:
     Raises:
         StoreError: It has no home directory.
     """
-    base = environ.get("XDG_DATA_HOME", "")
-    if not os.path.isabs(base):
-        home = environ.get("HOME") or os.path.expanduser("~")
-        if not os.path.isabs(home):
-            raise StoreError(
-                "~",
-                "find a place for the signing key",
-                f"no HOME and no {KEY_VARIABLE}",
-            )
-        base = os.path.join(home, ".local", "share")
-    return Path(base) / "overwinter" / "signing.key"
+    what, advice = "the signing key", f"no HOME and no {KEY_VARIABLE}"
+    folder = place_of(environ, "XDG_DATA_HOME", ".local/share", what, advice)
+    return folder / "signing.key"
 
 
 # --- key files --------------------------------------------------------------
