@@ -12,7 +12,7 @@ from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Rows
 from .bundle.streaming import read_rows
 from .codec import Columns, collector_paused
-from .environment import Environment, misfit
+from .environment import Environment, Machine, misfit
 from .errors import (
     FormatError,
     KeyGrammarError,
@@ -40,7 +40,7 @@ def decode(
     info: CacheInfo,
     *,
     policy: Policy,
-    machine: Environment,
+    machine: Environment | Machine,
     strict: bool = False,
     required: bool = False,
 ) -> Iterator[list[CacheArtifact]]:
@@ -51,7 +51,8 @@ def decode(
         bundle: An open bundle.
         info: Takes a note for everything that is left out.
         policy: Whose segments may be used.
-        machine: This machine's environment.
+        machine: This machine's environment, or what gives it for that of artifacts
+            which are trusted.
         strict: Raise at the first thing that would be noted as quarantined,
             refused, or a problem of the bundle.
         required: Raise where something is refused because nobody trusted signed it.
@@ -82,11 +83,12 @@ class _Decoder:
         self,
         bundle: Bundle,
         info: CacheInfo,
-        machine: Environment,
+        machine: Environment | Machine,
         strict: bool,
         required: bool,
     ) -> None:
-        self.info, self.machine = info, machine
+        self.info = info
+        self.machine = machine if callable(machine) else lambda _: machine
         self.strict, self.required = strict, required
         # Only a second segment can hold an artifact again.
         self.seen: set[tuple[str, str, bytes]] | None = (
@@ -134,7 +136,8 @@ class _Decoder:
                 if kind is None:
                     continue
                 rules = kind.cls.environment_rules
-                reason = misfit(block.environment, self.machine, rules)
+                machine = self.machine(block.environment or {})
+                reason = misfit(block.environment, machine, rules)
                 if reason is None:
                     yield block
                 else:

@@ -14,7 +14,7 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 
 import attrs
@@ -26,8 +26,8 @@ __all__ = [
     "CONTAINED",
     "EXACT",
     "EXACT_REQUIRED",
-    "VECTORS",
     "Environment",
+    "Machine",
     "Rule",
     "capture",
     "instruction_sets",
@@ -36,6 +36,8 @@ __all__ = [
 ]
 
 Environment = Mapping[str, str | list[str]]
+# What an artifact was compiled for, to what it is to be held against here.
+Machine = Callable[[Environment], Environment]
 
 
 @attrs.frozen
@@ -72,7 +74,7 @@ def misfit(
         rules: The fields that matter to the artifact's kind.
     """
     unknown = unstated(artifact, rules)
-    artifact, machine = _with_vectors(artifact or {}), _with_vectors(machine)
+    artifact = artifact or {}
     for field, rule in rules.items():
         needs, has = artifact.get(field), machine.get(field)
         if field in unknown:
@@ -104,40 +106,12 @@ def unstated(
         artifact: What it was compiled for; ``None`` where nobody said.
         rules: The fields that matter to the artifact's kind.
     """
-    stated = _with_vectors(artifact or {})
+    stated = artifact or {}
     return tuple(
         field
         for field, rule in rules.items()
         if rule.required and not _entries(stated.get(field))
     )
-
-
-def _with_vectors(environment: Environment) -> Environment:
-    """
-    Return *environment* with the vector instructions that Inductor writes C++ for.
-
-    Bundles of 0.1 and 0.2 do not name them. On x86-64 they follow from the CPU; what
-    an ARM CPU has is told apart by the width of its registers, which no flag says.
-    """
-    if VECTORS in environment or environment.get("cpu_arch") not in ("x86_64", "amd64"):
-        return environment
-    flags = _entries(environment.get("cpu_flags"))
-    if not flags:
-        return environment
-    found = next((name for name, needs in _VECTORS.items() if needs <= flags), "none")
-    return {**environment, VECTORS: found}
-
-
-# Names and order are those of torch 2.13: ``torch._inductor.cpu_vec_isa``. What each
-# needs is what ``x86_isa_checker`` asks of the CPU, in the words of /proc/cpuinfo.
-VECTORS = "vector_isa"
-_AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
-_VECTORS = {
-    "avx512 avx512_vnni amx_tile": _AVX512 | {"avx512_vnni", "amx_tile"},
-    "avx512 avx512_vnni": _AVX512 | {"avx512_vnni"},
-    "avx512": _AVX512,
-    "avx2": frozenset({"avx2"}),
-}
 
 
 def capture(extra: Mapping[str, str | list[str]] | None = None) -> Environment:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from .bundle import Bundle
 from .caches import directories as known_directories
 from .decode import decode
-from .environment import Environment, capture
+from .environment import Environment, Machine, capture
 from .errors import OverwinterError
 from .factory import CacheArtifactFactory
 from .files import Buffer, PathLike
@@ -29,7 +29,7 @@ def load(
     target: PathLike | Buffer,
     *,
     policy: Policy | None = None,
-    environment: Environment | None = None,
+    environment: Environment | Machine | None = None,
     directories: Mapping[str, Callable[[], str]] | None = None,
     prepare: Prepare | None = None,
     strict: bool = False,
@@ -47,7 +47,9 @@ def load(
         policy: Whose segments to use; this machine's own if not given.
         environment: What to hold artifacts against; if not given, this machine as
             far as it is known without any framework. Torch's artifacts need torch's
-            facts: see `overwinter.torch.load`.
+            facts: see `overwinter.torch.load`. A function gets the environment of
+            artifacts that are trusted, and returns what to hold these against: for
+            a framework some of whose facts cost time to find.
         directories: Name of a cache to what finds its directory.
         prepare: Changes artifacts before they are staged, for a framework whose
             keys depend on the job.
@@ -91,7 +93,7 @@ def _load(
     target: PathLike | Buffer,
     info: CacheInfo,
     policy: Policy,
-    machine: Environment,
+    machine: Environment | Machine,
     directories: Mapping[str, Callable[[], str]],
     prepare: Prepare,
     strict: bool,

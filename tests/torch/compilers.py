@@ -16,17 +16,23 @@ __all__ = ["LOG_VARIABLE", "purpose", "steps", "write_compiler"]
 LOG_VARIABLE = "COMPILER_LOG"
 
 
-def write_compiler(directory: Path) -> None:
-    """Put a counting ``g++`` into *directory*."""
+def write_compiler(directory: Path, *, old: bool = False) -> None:
+    """Put a counting ``g++`` into *directory*; an *old* one knows no vectors."""
     real = shutil.which("g++")
     assert real is not None, "no g++ on PATH, and torch cannot compile without one"
     directory.mkdir()
     wrapper = directory / "g++"
     # The real one by its own path: under another name it does not find its parts.
+    path = shlex.quote(os.path.abspath(real))
+    without_vectors = f"""case " $* " in
+*" -v "*) {path} "$@" 2>&1 | sed 's/ version [^ ]*/ version 4.8.5/' >&2; exit ;;
+*" -mavx"*) echo "g++: unrecognized command-line option '-mavx'" >&2; exit 1 ;;
+esac
+"""
     wrapper.write_text(
         f"""#!/bin/sh
 printf '%s\\n' "$*" >>"${LOG_VARIABLE}"
-exec {shlex.quote(os.path.abspath(real))} "$@"
+{without_vectors if old else ""}exec {path} "$@"
 """
     )
     wrapper.chmod(0o755)

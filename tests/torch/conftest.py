@@ -58,15 +58,16 @@ def run(
     tmp_path_factory: pytest.TempPathFactory, signing_key: Path
 ) -> Callable[..., Job]:
     """Return a function that runs a job with an empty home, TMPDIR and cache."""
-    compiler = tmp_path_factory.mktemp("compiler") / "bin"
-    write_compiler(compiler)
+    compilers = tmp_path_factory.mktemp("compilers")
+    for name in ("new", "old"):
+        write_compiler(compilers / name, old=name == "old")
     clean = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("TORCH", "OVERWINTER_"))
     }
 
-    def run_job(*wanted: str) -> Job:
+    def run_job(*wanted: str, compiler: str = "new") -> Job:
         own = tmp_path_factory.mktemp("job")
         for name in ("home", "tmp"):
             (own / name).mkdir()
@@ -74,7 +75,7 @@ def run(
             [sys.executable, JOB, own / "report.json", *wanted],
             env={
                 **clean,
-                "PATH": f"{compiler}{os.pathsep}{os.environ['PATH']}",
+                "PATH": f"{compilers / compiler}{os.pathsep}{os.environ['PATH']}",
                 "CXX": "g++",
                 LOG_VARIABLE: str(own / "compiler.log"),
                 "HOME": str(own / "home"),

@@ -32,6 +32,11 @@ def capability(name: str) -> None:
     os.environ["ATEN_CPU_CAPABILITY"] = name
 
 
+def stranger(_: str) -> None:
+    """Trust nobody but a key of one's own."""
+    del os.environ["OVERWINTER_SIGNING_KEY"]
+
+
 def build_separate(_: str) -> None:
     """Have torch build a wrapper in C++, and each kernel in two parts."""
     torch._inductor.config.cpp_wrapper = True
@@ -99,6 +104,7 @@ def torch_save(path: str) -> dict[str, Any]:
 STEPS: dict[str, Callable[[str], Any]] = {
     "unknown-torch": unknown_torch,
     "capability": capability,
+    "stranger": stranger,
     "build-separate": build_separate,
     "load": load,
     "torch-load": torch_load,

@@ -155,17 +155,21 @@ def test_a_broken_bundle_leaves_the_job_cold(run, cold, tmp_path):
 
 @pytest.fixture(scope="module")
 def other_vectors(run, cold):
-    """Return a job that is to load what was written for wider vectors."""
-    return run("capability=default", f"load={cold.bundle}", "compile")
+    """Return a job that loads what was written for vectors that its compiler lacks."""
+    return run(f"load={cold.bundle}", "compile", compiler="old")
 
 
-def test_graphs_for_other_vectors_are_left_out(other_vectors, cold):
-    """Torch would take them: its keys say nothing of the CPU."""
-    notes = other_vectors["load"]["skipped"]
+def _assert_skipped_for_their_vectors(load):
+    notes = load["skipped"]
     assert {note["kind"] for note in notes} == {"inductor", "aot_autograd"}
     for note in notes:
         assert note["reason"].startswith("vector_isa: made for ")
         assert note["reason"].endswith(", here is none")
+
+
+def test_graphs_for_other_vectors_are_left_out(other_vectors):
+    """Torch would take them: its keys say nothing of the CPU, nor of the compiler."""
+    _assert_skipped_for_their_vectors(other_vectors["load"])
     assert other_vectors["compile"]["graphs"] == {"hit": 0, "miss": 3, "bypass": 0}
 
 
@@ -173,6 +177,20 @@ def test_what_other_vectors_compute_is_the_same(other_vectors, cold):
     """C++ for 16 floats at a time, compiled for one at a time, fails or gives nan."""
     sums = other_vectors["compile"]["sums"]
     assert sums == pytest.approx(cold.job["compile"]["sums"], rel=1e-4)
+
+
+def test_vectors_may_be_narrowed_by_a_setting(run, cold):
+    """Then no compiler is asked, for the graphs do not fit anyway."""
+    job = run("capability=default", f"load={cold.bundle}")
+    _assert_skipped_for_their_vectors(job["load"])
+    assert job.steps == {}
+
+
+def test_a_bundle_of_strangers_does_not_have_the_compiler_asked(run, cold):
+    """Nobody untrusted decides that one runs."""
+    job = run("stranger", f"load={cold.bundle}", compiler="old")
+    assert {note["kind"] for note in job["load"]["refused"]} >= {"inductor"}
+    assert job.steps == {}
 
 
 def test_a_bundle_names_the_vectors_that_torch_picked(cold):

@@ -10,13 +10,14 @@ import os
 import re
 from types import MappingProxyType
 
-from ..environment import EXACT_REQUIRED, VECTORS
+from ..environment import EXACT_REQUIRED
 
 __all__ = [
     "CACHE",
     "CACHES",
     "GRAPH_RULES",
     "PICKLE_RULES",
+    "VECTORS",
     "cache_directory",
     "content_name",
 ]
@@ -37,7 +38,9 @@ PICKLE_RULES = MappingProxyType(
 
 # A graph for the CPU holds C++ that was written for vectors of one width, and a hit
 # compiles it for those of the machine that it is on: the output is nan, or the process
-# dies. Torch's keys say nothing of the CPU.
+# dies. Torch's keys say nothing of the CPU, and the CPU's flags not all:
+# ``ATEN_CPU_CAPABILITY`` and an old compiler make them narrower.
+VECTORS = "vector_isa"
 GRAPH_RULES = MappingProxyType({**PICKLE_RULES, VECTORS: EXACT_REQUIRED})
 
 

@@ -4,11 +4,12 @@ What this torch adds to the environment of its artifacts.
 
 import os
 
-from ..environment import VECTORS, Environment, capture
-from .vectors import vector_isa
+from ..environment import Environment, Machine, capture
+from ..kinds.torchinductor import VECTORS
+from .vectors import is_sure, vector_isa
 from .versions import private_parts
 
-__all__ = ["environment"]
+__all__ = ["environment", "machine"]
 
 Facts = dict[str, str | list[str]]
 
@@ -34,12 +35,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
         from torch._inductor.codecache import torch_key
 
         facts["torch_key"] = torch_key().hex()
-    # Empty is unknown. Left out, it would follow from the CPU's flags, and these say
-    # nothing of ATEN_CPU_CAPABILITY.
-    facts[VECTORS] = ""
-    with private_parts(
-        problems, "ask for its vector instructions", "no graphs are populated"
-    ):
+    with private_parts(problems, *_VECTORS_UNTOLD):
         facts[VECTORS] = vector_isa()
     if not compared:
         with private_parts(
@@ -48,6 +44,40 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
             facts |= _compiler()
             facts |= _device()
     return capture(facts)
+
+
+def machine(problems: list[str]) -> Machine:
+    """
+    Return what to hold artifacts against, given what they were compiled for.
+
+    Torch's vectors are those of the CPU as far as the compiler can build for them. A
+    compiler that has built for them, on the machine that saved, need not be asked
+    again. Another is, for artifacts that would be used otherwise, which takes the
+    seconds that the first graph for the CPU would take.
+
+    Args:
+        problems: Takes a line for a fact that this torch does not give.
+    """
+    here = dict(environment(problems, compared=True))
+
+    def held_against(stated: Environment) -> Environment:
+        if VECTORS in here and here[VECTORS] == stated.get(VECTORS):
+            taken = here.pop(VECTORS)
+            with private_parts(problems, *_VECTORS_UNTOLD):
+                other = not is_sure() and _is_other_compiler(stated)
+                here[VECTORS] = vector_isa(sure=True) if other else taken
+        return here
+
+    return held_against
+
+
+_VECTORS_UNTOLD = "ask for its vector instructions", "no graphs are populated"
+
+
+def _is_other_compiler(stated: Environment) -> bool:
+    here = _compiler()
+    # Without one no graph for the CPU can be used, nor compiled.
+    return bool(here) and here["compiler"] != stated.get("compiler")
 
 
 def _compiler() -> Facts:

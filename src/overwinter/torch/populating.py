@@ -16,7 +16,7 @@ from ..info import CacheInfo, Note
 from ..kinds import NativeArtifact, PGOArtifact, torchinductor
 from ..load import load as load_bundle
 from .building import build_only_what_is_missing
-from .facts import environment
+from .facts import machine
 from .megacache import MegaCacheEntry, write_megacache
 from .versions import is_known, private_parts, version
 
@@ -44,7 +44,7 @@ def load(
 
     info = load_bundle(
         target,
-        environment=environment(problems, compared=True),
+        environment=machine(problems),
         directories={torchinductor.CACHE: _cache_directory},
         prepare=prepare,
         strict=strict,

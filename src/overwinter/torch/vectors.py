@@ -4,37 +4,49 @@ Vector instructions: those that Inductor writes C++ for in this process.
 
 import os
 
-__all__ = ["vector_isa"]
+__all__ = ["is_sure", "vector_isa"]
 
 
-def vector_isa() -> str:
+def is_sure() -> bool:
+    """Return whether `vector_isa` knows what the compiler can build."""
+    from torch._inductor import cpu_vec_isa
+
+    # Where it is no x86, nothing is built to find out.
+    return (
+        not cpu_vec_isa.x86_isa_checker()
+        or cpu_vec_isa.valid_vec_isa_list.cache_info().currsize > 0
+    )
+
+
+def vector_isa(*, sure: bool = False) -> str:
     """
     Return the name of what ``pick_vec_isa`` picks in this process.
 
     It picks among what the compiler can build a library for, and building these takes
     seconds, unless the process has asked before. Until then it is taken that the
-    compiler can. Where it is older than the CPU, the graphs that were saved here are
-    skipped, and it starts cold: a bundle must not decide that a compiler runs.
+    compiler can.
+
+    Args:
+        sure: Ask the compiler, if nobody has.
 
     Source:
         ``torch._inductor.cpu_vec_isa`` of torch 2.13.
     """
-    from torch._inductor import cpu_vec_isa
+    from torch._inductor import config, cpu_vec_isa
 
-    has = cpu_vec_isa.x86_isa_checker()
-    # Where it is no x86, nothing is built to find out.
-    if not has or cpu_vec_isa.valid_vec_isa_list.cache_info().currsize:
+    if sure or is_sure():
         return _name(cpu_vec_isa.pick_vec_isa())
+    has = cpu_vec_isa.x86_isa_checker()
     known = [
         each
         for each in cpu_vec_isa.supported_vec_isa_list
         if set(str(each).split()) <= set(has)
     ]
-    return _name(
-        cpu_vec_isa.get_isa_from_cpu_capability(
-            os.environ.get("ATEN_CPU_CAPABILITY"), known, cpu_vec_isa.invalid_vec_isa
-        )
-    )
+    none = cpu_vec_isa.invalid_vec_isa
+    if (width := config.cpp.simdlen) is not None:
+        return _name(next((each for each in known if each.bit_width() == width), none))
+    capability = os.environ.get("ATEN_CPU_CAPABILITY")
+    return _name(cpu_vec_isa.get_isa_from_cpu_capability(capability, known, none))
 
 
 def _name(isa: object) -> str:
