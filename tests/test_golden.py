@@ -18,6 +18,7 @@ GOLDEN = Path(__file__).parent / "golden"
 RELEASES = sorted(path.parent.name for path in GOLDEN.glob("*/bundle.owb"))
 WRITE = runpy.run_path(str(GOLDEN / "write.py"))
 POLICY = Policy([WRITE["KEY"].public])
+GRAPHS = ("inductor", "aot_autograd", "precompile")
 
 
 def expected(release: str) -> list[list[Any]]:
@@ -25,6 +26,17 @@ def expected(release: str) -> list[list[Any]]:
     text = (GOLDEN / release / "expected.json").read_text(encoding="utf-8")
     found: list[list[Any]] = json.loads(text)
     return found
+
+
+def usable(release: str) -> list[list[Any]]:
+    """
+    Return what of it may be populated on its own machine.
+
+    The releases 0.1 and 0.2 did not record for which vectors a graph was written.
+    """
+    if release >= "0.3":
+        return expected(release)
+    return [each for each in expected(release) if each[0] not in GRAPHS]
 
 
 def test_there_is_a_golden_bundle():
@@ -57,7 +69,19 @@ def test_a_golden_bundle_is_sound(release):
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_every_artifact_of_a_golden_bundle_gives_its_bytes_back(release):
+def test_every_graph_of_a_golden_bundle_gives_its_bytes_back(release):
+    """For whoever asks by its key, also where it may not be populated."""
+    graphs = [each for each in expected(release) if each[0] in GRAPHS]
+    assert graphs
+    with Bundle(GOLDEN / release / "bundle.owb") as bundle:
+        for kind, key, size, digest in graphs:
+            contents = [each.fields["content"] for each in bundle.fetch(kind, key)]
+            found = [(len(each), hashlib.sha256(each).hexdigest()) for each in contents]
+            assert (size, digest) in found
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_fits_a_machine_is_loaded_from_a_golden_bundle(release):
     """Through whatever migrations: kinds, keys and contents are those of then."""
     loaded = CacheArtifactManager.deserialize(
         GOLDEN / release / "bundle.owb",
@@ -75,7 +99,9 @@ def test_every_artifact_of_a_golden_bundle_gives_its_bytes_back(release):
         for kind, artifacts in loaded.items()
         for artifact in artifacts
     )
-    assert found == expected(release)
+    assert found == usable(release)
+    assert all("vector_isa: not recorded" in n.reason for n in loaded.info.skipped)
+    assert len(found) + len(loaded.info.skipped) == len(expected(release))
 
 
 @pytest.mark.parametrize("release", RELEASES)
@@ -90,5 +116,5 @@ def test_a_golden_bundle_populates_caches(release, tmp_path):
     )
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     digests = {hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-    assert digests == {digest for _, _, _, digest in expected(release)}
-    assert sum(map(len, info.artifacts.values())) == len(expected(release))
+    assert digests == {digest for _, _, _, digest in usable(release)}
+    assert sum(map(len, info.artifacts.values())) == len(usable(release))

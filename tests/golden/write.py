@@ -28,6 +28,7 @@ ENVIRONMENT: dict[str, str | list[str]] = {
     "torch_key": "00" * 32,
     "torch_prefix": "/usr/lib/python3/dist-packages/torch",
     "torch_version": "2.13.0+cpu",
+    "vector_isa": "avx2",
 }
 
 AUTOTUNE = [
