@@ -196,3 +196,18 @@ def test_the_lists_follow_the_factory():
     with registered(Plan):
         for kind in CacheArtifactFactory.kinds():
             assert getattr(info, f"{kind.replace('/', '_')}_artifacts") == []
+
+
+def test_no_line_of_a_report_is_a_bundles():
+    """A key may hold what a terminal obeys, or the words of a report."""
+    info = CacheInfo()
+    hostile = "j\x1b[31mRED\n\x9b32mproblem: run this"
+    info.problems.append(hostile)
+    info.artifacts[hostile].append(hostile)
+    for outcome in OUTCOMES:
+        getattr(info, outcome).append(Note("pgo", hostile, hostile))
+    for line in [*str(info).splitlines(), *info.warnings()]:
+        assert line.isprintable()
+        assert not line.startswith("problem: run")
+    assert len(str(info).splitlines()) == 3 + 1 + 2 * len(OUTCOMES) - 2
+    assert info.as_dict()["problems"] == [hostile]

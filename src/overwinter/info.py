@@ -9,6 +9,7 @@ import attrs
 
 from .artifact import CacheArtifact
 from .factory import CacheArtifactFactory
+from .words import printable
 
 __all__ = ["OUTCOMES", "CacheInfo", "Note"]
 
@@ -114,7 +115,7 @@ class CacheInfo:
                     f"{_count(notes)} artifacts {outcome} ({OUTCOMES[outcome]}); the "
                     f"first is {first.kind} {first.key}: {first.reason}"
                 )
-        return lines
+        return [printable(line) for line in lines]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the whole report as plain values; the layout is versioned."""
@@ -148,7 +149,7 @@ class CacheInfo:
                     if _count(notes) > _count(shown):
                         more = _count(notes) - _count(shown)
                         lines.append(f"  … and {more} more")
-        return "\n".join(lines)
+        return "\n".join(map(printable, lines))
 
 
 def _count(notes: list[Note]) -> int:

@@ -355,3 +355,26 @@ def test_warnings_are_words_too(monkeypatch, capsys):
     told = capsys.readouterr().err
     assert told == "overwinter: two\noverwinter: lines \\x1b[2J\n"
     assert log.handlers == before
+
+
+@pytest.mark.parametrize(
+    "arguments, code", [(["inspect", "nope"], 3), (["bogus"], 2), (["diff"], 2)]
+)
+def test_words_that_cannot_be_printed_change_no_code(arguments, code):
+    """A full disk under standard error is no failure of the command."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [*OVERWINTER, *arguments],
+            stderr=full,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    assert done.returncode == code
+
+
+def test_the_help_says_what_codes_mean(capsys):
+    """Whoever writes a script looks there."""
+    assert main(["--help"]) == 0
+    words = " ".join(capsys.readouterr().out.split())
+    for each in ("0 done", "2 wrong usage", "3 not found", "4 damaged or not trusted"):
+        assert each in words

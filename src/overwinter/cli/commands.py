@@ -19,7 +19,11 @@ from .verify import verify
 __all__ = ["overwinter"]
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+_CODES = """Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 damaged or not
+trusted, 5 version out of reach, 6 something is there already, 130 interrupted."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=_CODES)
 @click.version_option(VERSION, prog_name="overwinter")
 def overwinter() -> None:
     """Compile caches that survive the winter between versions."""

@@ -9,7 +9,7 @@ import io
 import logging
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from ..errors import BrokenRulesError, DriftError, OverwinterError
 from .codes import FAILED, INTERRUPTED, exit_code
@@ -24,14 +24,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ImportError:
         _say("the command line needs click: pip install 'overwinter[cli]'")
         return FAILED
-    from .commands import overwinter
-    from .output import print_words
-
     for stream in (sys.stdout, sys.stderr):
         # What a bundle holds may be text that the terminal's encoding has not.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
+        from .commands import overwinter
+        from .output import print_words
+
         with _warnings_told():
             code = overwinter.main(
                 args=None if arguments is None else list(arguments),
@@ -39,7 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 standalone_mode=False,
             )
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")

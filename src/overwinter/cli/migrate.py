@@ -51,7 +51,8 @@ def plan(file: str, as_json: bool) -> int:
     """
     Show what upgrading the bundle FILE would do, and write nothing.
 
-    Exits with 4 where something is damaged, not trusted, or fails to migrate.
+    Exits with 4 where something that would be written anew is damaged, not trusted,
+    or fails to migrate. The rest is not read: `overwinter verify` does that.
     """
     return print_plan(plan_upgrade(file), as_json)
 

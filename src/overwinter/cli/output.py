@@ -5,13 +5,19 @@ What commands print: aligned columns for people, versioned JSON for programs.
 import contextlib
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import click
 
+from .. import words
+from ..trust.signing import SECRET_PREFIX
+
 __all__ = ["print_json", "print_line", "print_table", "print_words", "printable"]
+
+_SECRET = re.compile(rf"{SECRET_PREFIX}\S+")
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -49,23 +55,13 @@ def print_line(text: str = "") -> None:
 
 
 def print_words(text: object) -> None:
-    """Print one line of words on standard error."""
-    with contextlib.suppress(BrokenPipeError):
-        click.echo(f"overwinter: {printable(text)}", err=True)
+    """Print one line of words on standard error, as long as that takes them."""
+    # Somebody may have given a key where a file's name belongs.
+    shown = _SECRET.sub(f"{SECRET_PREFIX}…", printable(text))
+    with contextlib.suppress(OSError):
+        click.echo(f"overwinter: {shown}", err=True)
 
 
 def printable(value: object) -> str:
-    """
-    Return *value* as text for a terminal.
-
-    What comes from a bundle may hold control sequences, which would be obeyed.
-    """
-    if isinstance(value, int):
-        return f"{value:,}"
-    text = str(value)
-    if text.isprintable():  # a name may have a mebibyte, and each letter an object
-        return text
-    return "".join(
-        each if each.isprintable() else each.encode("unicode_escape").decode()
-        for each in text
-    )
+    """Return *value* as text for a terminal."""
+    return f"{value:,}" if isinstance(value, int) else words.printable(str(value))

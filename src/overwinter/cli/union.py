@@ -23,7 +23,8 @@ def union(files: tuple[str, ...], out: str, as_json: bool) -> int:
 
     Segments are copied byte for byte with their signatures; those that are the same
     come once. The order of FILES does not matter, and nothing of them is run.
-    Exits with 4 where one of them has damage; NEW holds that as it was.
+    Exits with 4 where the list of segments of one has damage; NEW holds that as it
+    was. Artifacts are not read: `overwinter verify` does that.
     """
     with shown("uniting") as progress:
         report = unite_bundles(files, out, progress=progress)

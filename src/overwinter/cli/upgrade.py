@@ -22,8 +22,9 @@ def upgrade(file: str, out: str, as_json: bool) -> int:
 
     FILE stays as it is. What is written anew is signed by your key, and only what
     this machine trusts is; everything else is copied with its signatures.
-    Exits with 4 where something is damaged, not trusted, or fails to migrate; NEW
-    holds that as it was.
+    Exits with 4 where something that is written anew is damaged, not trusted, or
+    fails to migrate; NEW holds that as it was. The rest is not read: `overwinter
+    verify` does that.
     """
     with shown("upgrading") as progress:
         plan = upgrade_bundle(file, out, progress=progress)
