@@ -34,7 +34,8 @@ from overwinter.kinds import (
     PGOArtifact,
 )
 from overwinter.save import save_to_bytes
-from overwinter.trust import Policy, SigningKey, own_key
+from overwinter.trust import Policy, SigningKey, editing, own_key
+from overwinter.trust.editing import Subject
 
 ENVIRONMENT = {"os": "linux", **TORCH}
 RECORD = "2x/" + "c" * 52 + ".best_config"
@@ -363,8 +364,8 @@ def test_a_save_tells_what_no_machine_will_populate(path):
     _, info = manager.serialize()
     (problem,) = info.problems
     assert problem.startswith(
-        "inductor: saved without torch_version and torch_key, so that no machine will "
-        "populate them; "
+        "inductor: saved without torch_version, torch_key, vector_isa, so that no "
+        "machine will populate them; "
     )
     _, info = manager.serialize(environment=ENVIRONMENT)
     assert info.problems == []
@@ -401,3 +402,20 @@ def test_a_policy_decides_about_what_is_loaded_not_saved(path):
     loaded = CacheArtifactManager.deserialize(path, environment=ENVIRONMENT)
     assert loaded["inductor"] == [TWO]
     assert [note.key for note in loaded.info.refused] == KEYS[:1]
+
+
+def test_who_signs_with_a_revoked_key_is_told(path):
+    """Such a bundle is refused where it was saved, and says so too late."""
+    _save(path, ONE)
+    editing.revoke(Subject(own_key().public))
+    info = save(path, [TWO], environment=ENVIRONMENT)
+    (problem,) = info.problems
+    assert "own key, which is revoked in" in problem
+    assert "give this account another" in problem
+    assert save_to_bytes([ONE], environment=ENVIRONMENT)[1].problems == [problem]
+    assert (
+        save(path, [ONE], environment=ENVIRONMENT, key=SigningKey(bytes(32))).problems
+        == []
+    )
+    info = CacheArtifactManager.deserialize(path, environment=ENVIRONMENT).info
+    assert "move the file of this machine's own key away" in str(info.problems)

@@ -17,6 +17,7 @@ from .files import PathLike
 from .info import CacheInfo, Note
 from .sources import FileSource
 from .trust import SigningKey, own_key
+from .trust.policy import is_revoked_here
 from .version import WRITER
 
 __all__ = ["save", "save_to_bytes"]
@@ -74,7 +75,8 @@ def save(
     )
     if not records:
         return CacheInfo()
-    key = key or own_key()
+    info = _info(records)
+    key = key or _own_key(info)
     # Records to a segment, the segment into a file.
     if replace:
         with files.replacing(path) as file:
@@ -85,7 +87,8 @@ def save(
                 write_bundle(file, records, writer=WRITER, key=key, level=level)
         except FileExistsError:
             _append(path, records, key, level)
-    return _info(records, started)
+    info.seconds = time.perf_counter() - started
+    return info
 
 
 def save_to_bytes(
@@ -128,12 +131,24 @@ def save_to_bytes(
     )
     if not records:
         return None
+    info = _info(records)
     file = io.BytesIO()
-    write_bundle(file, records, writer=WRITER, key=key or own_key(), level=level)
-    return file.getvalue(), _info(records, started)
+    write_bundle(file, records, writer=WRITER, key=key or _own_key(info), level=level)
+    info.seconds = time.perf_counter() - started
+    return file.getvalue(), info
 
 
-def _info(records: list[Records], started: float) -> CacheInfo:
+def _own_key(info: CacheInfo) -> SigningKey:
+    key = own_key()
+    if where := is_revoked_here(key.public):
+        info.problems.append(
+            f"signed by this machine's own key, which is revoked in {where}, so that "
+            "it is populated nowhere that says so: give this account another key"
+        )
+    return key
+
+
+def _info(records: list[Records]) -> CacheInfo:
     info = CacheInfo()
     for group in records:
         keys, stamp = group.columns["key"], group.stamp
@@ -141,7 +156,7 @@ def _info(records: list[Records], started: float) -> CacheInfo:
         kind = CacheArtifactFactory.kind(stamp.kind)
         if missing := unstated(group.environment, kind.cls.environment_rules):
             info.problems.append(
-                f"{kind.name}: saved without {' and '.join(missing)}, so that no "
+                f"{kind.name}: saved without {', '.join(missing)}, so that no "
                 "machine will populate them; save again with an environment that says "
                 "it: for torch's artifacts overwinter.torch.environment()"
             )
@@ -151,7 +166,6 @@ def _info(records: list[Records], started: float) -> CacheInfo:
             info.reduced += [Note(stamp.kind, key, reason) for key in keys]
         for name in group.payload_names:
             info.n_bytes += sum(len(value or b"") for value in group.columns[name])
-    info.seconds = time.perf_counter() - started
     return info
 
 

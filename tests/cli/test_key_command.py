@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import pwd
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,16 @@ from bundles import KEY, built, plans, sample
 
 from overwinter import Bundle
 from overwinter.cli.main import main
-from overwinter.trust import Policy, SigningKey, existing_key, own_key, public_text
+from overwinter.trust import (
+    Policy,
+    SigningKey,
+    editing,
+    existing_key,
+    own_key,
+    public_text,
+)
+from overwinter.trust.configuration import user_file
+from overwinter.trust.editing import Subject
 
 SEED = bytes(range(32))
 PREFIX = "overwinter-secret-key-ed25519:"
@@ -81,7 +91,7 @@ def test_a_key_for_elsewhere_comes_with_both_steps(run, monkeypatch):
     assert out.startswith("ci:")
     assert existing_key() is None
     first, second = err.splitlines()
-    assert "OVERWINTER_SIGNING_KEY=ci.key" in first
+    assert f"OVERWINTER_SIGNING_KEY={Path('ci.key').absolute()}" in first
     assert f"overwinter trust add {out.strip()}, or" in second
     assert "OVERWINTER_TRUSTED_KEYS" in second
     monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", out.strip())
@@ -259,3 +269,49 @@ def test_a_bundle_is_signed_by_one_more(run, monkeypatch):
     assert run("sign", "model.owb", "-o", "new.owb")[0] == 6
     assert run("sign", "missing.owb", "-o", "x")[0] == 3
     assert run("sign", "model.owb")[0] == 2
+
+
+def test_a_secret_in_the_place_of_a_file_is_not_shown(run):
+    """The variable may hold the key itself, and a log is kept."""
+    secret = "overwinter-secret-key-ed25519:" + base64.b64encode(bytes(32)).decode()
+    for command in (["show", secret], ["export", secret]):
+        code, out, err = run(*command)
+        assert (code, out) == (3, "")
+        assert "overwinter-secret-key-ed25519:… no such key file" in err.replace(
+            "…:", "…"
+        )
+        assert "AAAA" not in err
+
+
+def test_a_revoked_key_is_listed_as_such(run):
+    """It goes on signing until it is moved away."""
+    own = own_key()
+    editing.revoke(Subject(own.public))
+    code, _, err = run("list")
+    assert code == 0
+    assert f"{public_text(own.public)} is revoked in {user_file()}, line 1" in err
+    (row,) = json.loads(run("list", "--json")[1])["keys"]
+    assert row["revoked"] == f"{user_file()}, line 1"
+
+
+def test_a_file_without_a_name_is_wrong_usage(run):
+    """As an unset variable gives one."""
+    code, _, err = run("new", "-o", "")
+    assert code == 2
+    assert "-o needs the name of a file" in err
+
+
+def test_a_pair_for_elsewhere_needs_no_home(run, monkeypatch, tmp_path):
+    """As in a container that makes keys for others."""
+
+    def nobody(user):
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    for name in ("HOME", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
+        monkeypatch.delenv(name)
+    assert run("new", "-o", tmp_path / "ci.key")[0] == 0
+    assert run("list")[0] == 0
+    code, _, err = run("new")
+    assert code == 1
+    assert "could not find a place for the signing key" in err

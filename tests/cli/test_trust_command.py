@@ -134,9 +134,68 @@ def test_a_name_that_nobody_has_is_refused(run):
     """With where to look."""
     for given in ("nobody", "ci:abc", "segment:5e"):
         code, _, err = run("revoke", given)
-        assert code == 4
-        assert err.startswith(f"overwinter: what was given: '{given}'")
+        assert code == 2
+        assert f"Error: what was given: '{given}'" in err
         assert err.endswith("; see overwinter trust list\n")
+
+
+def test_a_day_that_is_past_is_refused(run):
+    """A key that counts never is not what anybody means to add."""
+    code, _, err = run("add", CI_TEXT, "--until", "2020-01-01", "--yes")
+    assert code == 2
+    assert "--until 2020-01-01 is past" in err
+    assert not user_file().exists()
+
+
+def test_a_kind_that_is_not_here_is_told(run):
+    """It may be a pack's that is installed later, or a slip."""
+    code, _, err = run("add", CI_TEXT, "--kind", "inducter", "--yes")
+    assert code == 0
+    assert "no kind inducter is known here; those that are: aot_autograd, " in err
+    assert lines() == [f"trust {CI_TEXT} kinds=inducter"]
+
+
+def test_what_is_replaced_is_said_before_the_question(run):
+    """Who answers sees which limits end."""
+    run("add", CI_TEXT, "--kind", "pgo", "--until", "2999-12-31", "--yes")
+    _, _, err = run("add", CI_TEXT, "--until", "2998-12-31")
+    assert "signs will run as you, until 2998-12-31, whenever a bundle" in err
+    assert f"trust {CI_TEXT} kinds=pgo until=2999-12-31" in err
+    assert "line 1: trust" in err
+
+
+def test_nobody_is_asked_about_what_cannot_be(run):
+    """A question comes after everything that would refuse its answer."""
+    run("revoke", CI_TEXT)
+    code, _, err = run("add", CI_TEXT)
+    assert code == 4
+    assert "it is revoked in" in err
+    assert "will run as you" not in err
+
+
+def test_a_closed_standard_input_is_nobody(run, monkeypatch):
+    """As under a scheduler that gives none."""
+    monkeypatch.setattr(sys, "stdin", None)
+    code, _, err = run("add", CI_TEXT)
+    assert code == 2
+    assert "say --yes if that is meant" in err
+
+
+def test_who_revokes_the_own_key_is_told_what_follows(run):
+    """From now on it signs what nobody populates."""
+    own = own_key()
+    code, _, err = run("revoke", "own")
+    assert code == 0
+    assert f"it is the key that signs here, from {own.where}" in err
+    assert "give this account another" in err
+
+
+def test_who_removes_what_is_revoked_is_told(run):
+    """A command must not look as if it had ended the revocation."""
+    run("revoke", CI_TEXT)
+    code, _, err = run("remove", CI_TEXT)
+    assert code == 0
+    assert f"it is revoked in {user_file()}, line 1, and stays so" in err
 
 
 # --- listing ----------------------------------------------------------------
@@ -145,7 +204,8 @@ def test_a_name_that_nobody_has_is_refused(run):
 def test_everything_that_is_said_is_listed(run, monkeypatch):
     """With its place, and whether it counts today."""
     own = own_key()
-    run("add", CI_TEXT, "--until", "2020-01-01", "--yes")
+    user_file().parent.mkdir(mode=0o700, parents=True)
+    user_file().write_text(f"trust {CI_TEXT} until=2020-01-01\n", encoding="utf-8")
     run("add", f"segment:{DIGEST}", "--yes")
     monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", f"lab:{public_text(LAB.public)}")
     run("revoke", f"lab:{public_text(LAB.public)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from overwinter.errors import StoreError, TrustError
+from overwinter.errors import TrustError
 from overwinter.trust import Policy, Rules, SigningKey, Trusted, own_key, public_text
 from overwinter.trust.configuration import read_line, rules_of_this_account, user_file
 
@@ -256,7 +256,29 @@ def test_a_file_that_is_no_list_of_lines_ends_all_trust(trust, content, words):
 def test_a_file_that_cannot_be_read_ends_all_trust(home):
     """Not being allowed to know is no permission."""
     user_file().mkdir(parents=True)
-    with pytest.raises(StoreError, match="not a regular file"):
+    with pytest.raises(TrustError, match=r"not a regular file.*nobody is trusted"):
+        Policy.of_this_machine()
+
+
+def test_a_link_to_nothing_ends_all_trust(trust):
+    """What it led to may have revoked a key."""
+    trust(f"trust {NAMED}")
+    user_file().rename(user_file().with_name("elsewhere"))
+    user_file().symlink_to("nowhere")
+    with pytest.raises(TrustError, match="a link to nothing, expected a file of rules"):
+        Policy.of_this_machine()
+
+
+def test_a_linked_file_lies_where_nobody_else_writes(trust, tmp_path):
+    """Else somebody puts another in its place."""
+    trust(f"trust {NAMED}")
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    user_file().rename(shared / "rules")
+    user_file().symlink_to(shared / "rules")
+    assert rules_of_this_account().trusted
+    shared.chmod(0o777)
+    with pytest.raises(TrustError, match="shared: what others may write"):
         Policy.of_this_machine()
 
 

@@ -165,7 +165,55 @@ def test_a_subject_is_a_key_a_name_or_a_segment():
         assert subject_of(str(each), rules) == each
 
 
-@pytest.mark.parametrize("text", ["lab", "", "*", "segment:", "ci:x", "a b", "#"])
+INJECTED = f"x:{public_text(LAB)}#\ntrust evil:{public_text(LAB)}#a:{public_text(CI)}"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\x0b", "\x1c", "\u2028", " "])
+def test_a_kind_is_no_way_to_a_second_rule(end):
+    """A comment and the end of a line would make one."""
+    kind = f"pgo#{end}trust evil:{public_text(LAB)}"
+    with pytest.raises(TrustError):
+        add(CI_KEY, frozenset({kind}))
+    assert not user_file().exists()
+
+
+def test_processes_that_give_one_name_to_many_keys_leave_a_file_that_is_read():
+    """One of them has it; the others are told so."""
+    code = """
+        import sys
+        from overwinter.errors import TrustError
+        from overwinter.trust import SigningKey
+        from overwinter.trust.editing import Subject, add
+        n = int(sys.argv[1])
+        for i in range(20):
+            try:
+                add(Subject(SigningKey(bytes([n, i]) * 16).public, f"n{i}"))
+            except TrustError as error:
+                assert "another key's name" in str(error) or "a name that" in str(error)
+    """
+    processes = [
+        subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(n)])
+        for n in range(1, 5)
+    ]
+    assert [process.wait(60) for process in processes] == [0] * 4
+    assert len(rules_of_this_account().trusted) == 20
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lab",
+        "",
+        "*",
+        "segment:",
+        "ci:x",
+        "a b",
+        "#",
+        INJECTED,
+        f"{CI_TEXT}#x",
+        f"{CI_TEXT}\n",
+    ],
+)
 def test_what_means_nothing_is_refused(text):
     """With where to look."""
     with pytest.raises(TrustError):

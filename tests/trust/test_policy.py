@@ -11,6 +11,7 @@ from overwinter.trust import (
     Rules,
     SigningKey,
     Trusted,
+    named_text,
     own_key,
     public_text,
 )
@@ -175,8 +176,14 @@ def test_many_signers_are_counted_and_not_listed():
     """A stranger may sign many times; the line stays one that somebody reads."""
     signers = [SigningKey(bytes([n]) * 32).public for n in range(1, 9)]
     words = told(verdict(Policy([OTHER]), signers))
-    assert f"signed by {public_text(min(signers))} and 7 more, expected" in words
-    assert len(words) < 320
+    three = sorted(signers)[:3]
+    named = ", ".join(map(public_text, three))
+    assert f"signed by {named} and 5 more, expected" in words
+    assert words.endswith(
+        "; if one of these is the key that its signer shows (overwinter key show): "
+        + " or ".join(f"overwinter trust add {named_text(each)}" for each in three)
+    )
+    assert len(words) < 640
 
 
 def test_a_kind_that_is_not_allowed_is_refused_with_all_that_would_be():
@@ -210,3 +217,13 @@ def test_a_revoked_key_is_refused_with_its_place_and_no_command():
     assert "revoked in /etc/xdg/overwinter/trust, line 2" in words
     assert "overwinter trust" not in words.replace("overwinter/trust", "")
     assert "ask its owner to save again with another key" in words
+
+
+def test_a_key_that_expired_is_offered_the_same_kinds_again():
+    """The words ask about the time; kinds are another question."""
+    trusted = Trusted(CI, "ci", frozenset({"autotune"}), date(2020, 1, 1))
+    verdicts = Policy([trusted], today=TODAY).verdicts(["inductor"], NAME, [CI])
+    words = told(verdicts["inductor"])
+    assert "if it still is: overwinter trust add ci:" in words
+    assert "--kind autotune --until" in words
+    assert "inductor" not in words

@@ -2,9 +2,11 @@
 
 import base64
 import os
+import pwd
 import subprocess
 import sys
 import textwrap
+import types
 
 import pytest
 
@@ -18,7 +20,7 @@ from overwinter.trust import (
     signing,
 )
 from overwinter.trust.signatures import encoded_for_signing
-from overwinter.trust.signing import new_account_key, new_key, read_key
+from overwinter.trust.signing import account_file, new_account_key, new_key, read_key
 
 SEED = bytes(range(32))
 PREFIX = "overwinter-secret-key-ed25519:"
@@ -133,9 +135,29 @@ def test_a_key_that_cannot_be_read_is_an_error_of_the_store(key_file):
 
 def test_a_process_without_a_home_is_told_what_to_do(monkeypatch):
     """There is no place for a key, and none is made somewhere else."""
-    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+
+    def nobody(user):
+        raise KeyError(user)
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.setenv("HOME", "")
     with pytest.raises(StoreError, match="no HOME and no OVERWINTER_SIGNING_KEY"):
         own_key({})
+    # Whoever loads needs none: a fleet has no secret.
+    trusted = {"OVERWINTER_TRUSTED_KEYS": f"ci:{public_text(SigningKey(SEED).public)}"}
+    assert len(Policy.of_this_machine(trusted).keys) == 1
+
+
+def test_an_empty_home_is_none(monkeypatch, home):
+    """It is not the root of the file system."""
+    monkeypatch.setenv("HOME", "")
+    account = os.stat(home)  # something of this account
+    monkeypatch.setattr(
+        pwd,
+        "getpwuid",
+        lambda user: types.SimpleNamespace(pw_dir=str(home / str(user))),
+    )
+    assert account_file({"HOME": ""}).is_relative_to(home / str(account.st_uid))
 
 
 def test_a_key_that_cannot_be_put_down_is_an_error_of_the_store(home, monkeypatch):
@@ -173,7 +195,7 @@ def test_a_damaged_key_file_is_refused_and_never_shown(key_file, content):
         assert "S3cret" not in shown
         assert "AAEC" not in shown
     assert caught.value.__cause__ is None
-    assert "move the file away and a new key is made" in str(caught.value)
+    assert "move it away, and a new key is made" in str(caught.value)
     assert key_file.read_text(encoding="utf-8") == content
 
 

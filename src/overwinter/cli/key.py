@@ -2,6 +2,7 @@
 ``overwinter key``: the keys that sign here, and their public halves.
 """
 
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import click
 from .. import files
 from ..countersign import countersign
 from ..detached import detached_signature
-from ..errors import ConflictError, NotFoundError
+from ..errors import ConflictError, NotFoundError, StoreError
 from ..trust import SigningKey, existing_key, key_id_text, minisign, named_text
+from ..trust.policy import is_revoked_here
 from ..trust.public import NAME
 from ..trust.signing import (
     KEY_VARIABLE,
@@ -61,20 +63,29 @@ def new(out: str | None, name: str | None) -> int:
         raise click.UsageError(
             "a name has small letters, digits, '.', '_', '@' and '-', 64 at most"
         )
-    if Path(out).resolve() == account_file().resolve():
+    if not out:
+        raise click.UsageError("-o needs the name of a file")
+    if _is_account_file(out):
         raise click.UsageError("that is the place of this account's own: leave out -o")
     made = new_key(out, name or "")
     public = named_text(made.public, made.name)
     print_line(public)
     print_words(
         f"{out} holds the secret half: where bundles are written, keep it for that "
-        f"account alone and set {KEY_VARIABLE}={shlex.quote(out)}"
+        f"account alone and set {KEY_VARIABLE}={shlex.quote(os.path.abspath(out))}"
     )
     print_words(
         f"where they are loaded: overwinter trust add {public}, or name it in "
         "OVERWINTER_TRUSTED_KEYS"
     )
     return 0
+
+
+def _is_account_file(out: str) -> bool:
+    try:
+        return Path(out).resolve() == account_file().resolve()
+    except StoreError:  # no home, and so no such file
+        return False
 
 
 def _new_account_key() -> int:
@@ -114,7 +125,14 @@ def list_(as_json: bool) -> int:
     given, own = given_key(), account_key()
     keys = [each for each in (given, own) if each is not None]
     # What is given signs in the place of the account's own.
-    rows = [{**_plain(each), "signs": each is keys[0]} for each in keys]
+    rows = [
+        {
+            **_plain(each),
+            "signs": each is keys[0],
+            "revoked": is_revoked_here(each.public),
+        }
+        for each in keys
+    ]
     if as_json:
         print_json({"version": _JSON_VERSION, "keys": rows})
     elif rows:
@@ -130,6 +148,9 @@ def list_(as_json: bool) -> int:
                 for row in rows
             ],
         )
+        for row in rows:
+            if row["revoked"]:
+                print_words(f"{row['key']} is revoked in {row['revoked']}")
     else:
         _tell_none()
     return 0

@@ -10,7 +10,10 @@ from typing import Any
 import attrs
 import click
 
+from .. import kinds as _builtin_kinds  # noqa: F401  (importing registers them)
 from ..bundle import Bundle, Segment
+from ..errors import TrustError
+from ..factory import CacheArtifactFactory
 from ..judging import Judged, judge, refusals
 from ..trust import (
     Permission,
@@ -18,6 +21,7 @@ from ..trust import (
     Rules,
     Trusted,
     editing,
+    existing_key,
     key_id_text,
     public_text,
 )
@@ -66,26 +70,50 @@ def add(
     shows by `overwinter key show`.
     """
     rules = known_rules()
-    found = [subject_of(each, rules) for each in subjects]
+    found = [_subject(each, rules) for each in subjects]
     if (kinds or until) and any(each.is_segment for each in found):
         raise click.UsageError("--kind and --until are limits of keys, not of segments")
     if nameless := [each for each in found if not (each.is_segment or each.name)]:
         raise click.UsageError(f"give the key a name: NAME:{nameless[0]}")
+    last = until.date() if until else None
+    if last is not None and last < datetime.now(UTC).date():
+        raise click.UsageError(f"--until {last} is past: the key would count never")
+    CacheArtifactFactory.discover()
+    known = CacheArtifactFactory.kinds()
+    for name in sorted(set(kinds) - set(known)):
+        print_words(f"no kind {name} is known here; those that are: {', '.join(known)}")
     for each in found:
         # What is asked about is all that is then changed.
-        if not (yes or _is_meant(each, kinds)):
+        editing.checked_line(each, frozenset(kinds) or None, last)
+        if not (yes or _is_meant(each, kinds, last, rules)):
             print_words("nothing is changed")
             return FAILED
-        last = until.date() if until else None
         _tell(
-            editing.add(each, frozenset(kinds) if kinds else None, last),
+            editing.add(each, frozenset(kinds) or None, last),
             f"{each} is trusted, as {user_file()} says",
             f"{each} was trusted already",
         )
+        _tell_others(each)
     return 0
 
 
-def _is_meant(subject: Subject, kinds: tuple[str, ...]) -> bool:
+def _tell_others(subject: Subject) -> None:
+    """Say which other places trust a key, for lines about one add up."""
+    for each in rules_of_this_account().trusted:
+        if each.key == subject.of and not each.where.startswith(f"{user_file()},"):
+            print_words(f"{each.where} says also: trust {each}")
+
+
+def _subject(text: str, rules: Rules) -> Subject:
+    try:
+        return subject_of(text, rules)
+    except TrustError as error:
+        raise click.UsageError(f"{error}") from error
+
+
+def _is_meant(
+    subject: Subject, kinds: tuple[str, ...], until: date | None, rules: Rules
+) -> bool:
     """Return what the person at the terminal says."""
     if subject.is_segment:
         what = "what is in this segment, whoever signed it,"
@@ -93,8 +121,12 @@ def _is_meant(subject: Subject, kinds: tuple[str, ...]) -> bool:
         number = key_id_text(subject.of)
         of = f"of the kinds {', '.join(kinds)} " if kinds else ""
         what = f"everything {of}that this key (key id {number}) signs"
-    print_words(f"{subject}: {what} will run as you, whenever a bundle is loaded")
-    if not sys.stdin.isatty():
+    when = f"until {until}, " if until else ""
+    print_words(f"{subject}: {what} will run as you, {when}whenever a bundle is loaded")
+    for said in rules.trusted:
+        if said.key == subject.of and said.where.startswith(f"{user_file()},"):
+            print_words(f"that replaces, in {said.where}: trust {said}")
+    if sys.stdin is None or not sys.stdin.isatty():
         raise click.UsageError("nobody is here to be asked: say --yes if that is meant")
     return click.confirm("Trust it?", err=True)
 
@@ -107,7 +139,7 @@ def remove(subject: str) -> int:
 
     It concerns your own file only; to end what another place says, revoke it.
     """
-    found = subject_of(subject, known_rules())
+    found = _subject(subject, known_rules())
     _tell(
         editing.remove(found),
         f"{found} is removed from {user_file()}",
@@ -117,11 +149,18 @@ def remove(subject: str) -> int:
 
 
 def _still(subject: Subject) -> int:
-    """Say where something is trusted all the same."""
+    """Say where something is revoked, or trusted all the same."""
     rules = rules_of_this_account()
     places = [each.where for each in rules.trusted if each.key == subject.of]
     if subject.is_segment:
         places = [rules.segments[subject.of]] if subject.of in rules.segments else []
+    revoked = rules.revoked_segments if subject.is_segment else rules.revoked
+    if subject.of in revoked:
+        print_words(
+            f"it is revoked in {revoked[subject.of]}, and stays so; to end that, "
+            "remove the line by hand"
+        )
+        return 0
     for place in places:
         print_words(
             f"it is trusted still, by {place}; to end that: overwinter trust revoke "
@@ -139,13 +178,19 @@ def revoke(subject: str) -> int:
     That beats every place that trusts it, your own key's too. What was populated
     before stays where it is.
     """
-    found = subject_of(subject, known_rules())
+    found = _subject(subject, known_rules())
     _tell(
         editing.revoke(found),
         f"{found} is revoked, as {user_file()} says; what it signed and was populated "
         "before stays in the caches",
         f"{found} was revoked already",
     )
+    own = existing_key()
+    if own is not None and own.public == found.of:
+        print_words(
+            f"it is the key that signs here, from {own.where}: what it signs from now "
+            "on is refused too, so give this account another"
+        )
     return 0
 
 

@@ -27,7 +27,9 @@ __all__ = [
     "TRUSTED_VARIABLE",
     "Rules",
     "Trusted",
+    "read_all",
     "read_line",
+    "read_lines",
     "rules_of_this_account",
     "user_file",
 ]
@@ -117,9 +119,8 @@ def rules_of_this_account(environ: Mapping[str, str] = os.environ) -> Rules:
 
     Raises:
         TrustError: One of them cannot be read as a whole: then none of them counts.
-        StoreError: A file cannot be read.
     """
-    files = [_rules_of_file(path) for path in _files(environ)]
+    files = [read_all(path, read_lines(path)) for path in _files(environ)]
     return Rules.joined([*files, _rules_of_variable(environ)])
 
 
@@ -212,10 +213,16 @@ def _files(environ: Mapping[str, str]) -> Iterator[Path]:
             yield Path(base) / "overwinter" / "trust"
 
 
-def _rules_of_file(path: Path) -> Rules:
+def read_all(path: Path, lines: list[str]) -> Rules:
+    """
+    Return what the lines of a file say together.
+
+    Raises:
+        TrustError: They cannot be understood as a whole.
+    """
     rules = Rules.joined(
         read_line(line, f"{path}, line {number}")
-        for number, line in enumerate(read_lines(path), 1)
+        for number, line in enumerate(lines, 1)
     )
     _check_names(rules.trusted)
     return rules
@@ -226,29 +233,39 @@ def read_lines(path: Path) -> list[str]:
     Return the lines of a file of rules, where nobody else could have written it.
 
     Raises:
-        TrustError: Somebody else could, or it is no text.
-        StoreError: It cannot be read.
+        TrustError: Somebody else could, it is no text, or it cannot be read.
     """
     try:
         source = FileSource(path)
     except NotFoundError:
-        return []
+        if not os.path.islink(path):
+            return []
+        # What it would say is unknown, and may be that a key is revoked.
+        raise _refused(str(path), "a link to nothing", "a file of rules") from None
+    except StoreError as error:
+        raise _unreadable(str(path), error.reason) from error
     try:
         if source.size > _MAX_FILE:
             found = f"{source.size:,} bytes"
             raise _refused(source.name, found, f"{_MAX_FILE:,} at most")
-        folder = os.stat(path.parent)
         _check_owner(source.name, source.owner, source.mode)
-        _check_owner(str(path.parent), folder.st_uid, stat.S_IMODE(folder.st_mode))
+        # What manages configuration may have put a link here: two folders hold it.
+        for folder in {path.parent, Path(os.path.realpath(path)).parent}:
+            status = os.stat(folder)
+            _check_owner(str(folder), status.st_uid, stat.S_IMODE(status.st_mode))
         return source.read(0, source.size).decode().splitlines()
     except UnicodeDecodeError as error:
         raise _refused(source.name, "bytes that are no UTF-8", "text") from error
+    except StoreError as error:
+        raise _unreadable(source.name, error.reason) from error
     except OSError as error:
-        raise StoreError(
-            source.name, "read it", error.strerror or str(error)
-        ) from error
+        raise _unreadable(source.name, error.strerror or str(error)) from error
     finally:
         source.close()
+
+
+def _unreadable(name: str, reason: str) -> TrustError:
+    return _refused(name, f"what cannot be read ({reason})", "a file of rules")
 
 
 def _check_owner(name: str, owner: int, mode: int) -> None:

@@ -16,6 +16,7 @@ from .configuration import (
     SEGMENT,
     Rules,
     Trusted,
+    read_all,
     read_line,
     read_lines,
     rules_of_this_account,
@@ -24,7 +25,7 @@ from .configuration import (
 from .public import key_of, public_text
 from .signing import existing_key
 
-__all__ = ["Subject", "add", "remove", "revoke", "subject_of"]
+__all__ = ["Subject", "add", "checked_line", "remove", "revoke", "subject_of"]
 
 _GIVEN = "what was given"
 
@@ -68,6 +69,8 @@ def subject_of(text: str, rules: Rules) -> Subject:
         of = f"the name of {len(named)} keys" if named else "the name of no key"
         expected = "name:base64, segment:hex, or the name of one that is listed"
         raise _no_subject(f"{text!a:.80}, {of}", expected)
+    if "#" in text or text.split() != [text]:
+        raise _no_subject(f"{text!a:.120}", "one word, without blanks and #")
     try:
         said = read_line(f"revoke {text}", _GIVEN)
     except TrustError as error:
@@ -81,6 +84,49 @@ def subject_of(text: str, rules: Rules) -> Subject:
 
 def _no_subject(found: str, expected: str) -> TrustError:
     return TrustError(_GIVEN, found, expected, "see overwinter trust list")
+
+
+def checked_line(
+    subject: Subject,
+    kinds: frozenset[str] | None = None,
+    until: date | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> str:
+    """
+    Return the line that `add` writes, which says this and no more.
+
+    Raises:
+        TrustError: It is revoked, has a name that another key has, or nobody may be
+            trusted by it.
+    """
+    rules = rules_of_this_account(environ)
+    revoked = rules.revoked_segments if subject.is_segment else rules.revoked
+    if subject.of in revoked:
+        raise TrustError(
+            str(subject),
+            f"it is revoked in {revoked[subject.of]}",
+            "one that is not",
+            "take another key, or remove that line by hand",
+        )
+    line, meant = f"trust {subject}", Rules(segments={subject.of: _GIVEN})
+    if not subject.is_segment:
+        named = next((e for e in rules.trusted if e.name == subject.name), None)
+        if named is not None and named.key != subject.of:
+            raise TrustError(
+                str(subject),
+                f"a name that {public_text(named.key)} has in {named.where}",
+                "a name of its own",
+                "choose another",
+            )
+        trusted = Trusted(subject.of, subject.name, kinds, until, _GIVEN)
+        line, meant = f"trust {trusted}", Rules((trusted,))
+    try:
+        said = read_line(line, _GIVEN)
+    except TrustError as error:
+        raise _no_subject(error.found, error.expected) from None
+    if said != meant or line.splitlines() != [line]:
+        raise _no_subject(f"{line!a:.120}, which says something else", "one rule")
+    return line
 
 
 def add(
@@ -102,31 +148,10 @@ def add(
         Whether anything changed.
 
     Raises:
-        TrustError: It is revoked, has a name that another key has, or nobody may be
-            trusted by it.
+        TrustError: As `checked_line`.
         StoreError: The file cannot be written.
     """
-    rules = rules_of_this_account(environ)
-    revoked = rules.revoked_segments if subject.is_segment else rules.revoked
-    if subject.of in revoked:
-        raise TrustError(
-            str(subject),
-            f"it is revoked in {revoked[subject.of]}",
-            "one that is not",
-            "take another key, or remove that line by hand",
-        )
-    line = f"trust {subject}"
-    if not subject.is_segment:
-        named = next((e for e in rules.trusted if e.name == subject.name), None)
-        if named is not None and named.key != subject.of:
-            raise TrustError(
-                str(subject),
-                f"a name that {public_text(named.key)} has in {named.where}",
-                "a name of its own",
-                "choose another",
-            )
-        line = f"trust {Trusted(subject.of, subject.name, kinds, until)}"
-    read_line(line, str(subject))  # as it will be read
+    line = checked_line(subject, kinds, until, environ)
     own = existing_key(environ)
     if own is not None and own.public == subject.of:
         return False
@@ -187,6 +212,8 @@ def _edit(
             after += lines
         if after == before:
             return False
+        # Another process may have given the name to another key meanwhile.
+        read_all(path, after)
         # What manages configuration may have put a link here: it stays one.
         with replacing(os.path.realpath(path)) as file:
             os.fchmod(file.fileno(), 0o600)

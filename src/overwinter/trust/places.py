@@ -6,6 +6,7 @@ Source:
 """
 
 import os
+import pwd
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,8 +33,16 @@ def place_of(
     """
     base = environ.get(variable, "")
     if not os.path.isabs(base):
-        home = environ.get("HOME") or os.path.expanduser("~")
+        home = environ.get("HOME") or os.environ.get("HOME") or _home()
         if not os.path.isabs(home):
             raise StoreError("~", f"find a place for {what}", advice)
         base = os.path.join(home, default)
     return Path(base) / "overwinter"
+
+
+def _home() -> str:
+    """Return the home that the system gives this account, or nothing."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_dir
+    except KeyError:
+        return ""

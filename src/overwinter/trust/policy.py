@@ -15,11 +15,12 @@ from .configuration import Rules, Trusted, rules_of_this_account
 from .public import is_weak, named_text, public_text
 from .signing import existing_key
 
-__all__ = ["Permission", "Policy", "Refusal", "known_rules"]
+__all__ = ["Permission", "Policy", "Refusal", "is_revoked_here", "known_rules"]
 
 NAMELESS = "key"
+OWN = "this machine's own key"
 _YEAR = timedelta(days=365)
-_NAMED = 3  # segments in one command
+_NAMED = 3  # keys or segments in one refusal
 
 
 @attrs.frozen
@@ -83,11 +84,19 @@ def known_rules(environ: Mapping[str, str] = os.environ) -> Rules:
 
     Raises:
         TrustError: What it says cannot be read as a whole.
-        StoreError: A file that says it cannot be read.
+        StoreError: Its own key cannot be read.
     """
     key = existing_key(environ)
-    own = (Trusted(key.public, "own", where="this machine's own key"),) if key else ()
+    own = (Trusted(key.public, "own", where=OWN),) if key else ()
     return Rules.joined([Rules(own), rules_of_this_account(environ)])
+
+
+def is_revoked_here(key: bytes, environ: Mapping[str, str] = os.environ) -> str:
+    """Return where this account says that a public key is revoked, or nothing."""
+    try:
+        return rules_of_this_account(environ).revoked.get(key, "")
+    except TrustError:  # which a load says
+        return ""
 
 
 class Policy:
@@ -135,7 +144,7 @@ class Policy:
 
         Raises:
             TrustError: What it says cannot be read as a whole: then nothing counts.
-            StoreError: A file that says it cannot be read.
+            StoreError: Its own key cannot be read.
         """
         return cls((), known_rules(environ))
 
@@ -203,7 +212,10 @@ class Policy:
                     f"signed by {public_text(key)}, which is revoked in "
                     f"{self.rules.revoked[key]}",
                     "a key that is not",
-                    "ask its owner to save again with another key",
+                    "move the file of this machine's own key away (see overwinter key "
+                    "list), and save again"
+                    if any(each.where == OWN for each in self.trusted.get(key, ()))
+                    else "ask its owner to save again with another key",
                 )
         return self._stranger(signers)
 
@@ -215,14 +227,17 @@ class Policy:
                 "ask for a signed bundle, or save it again here",
                 is_unsigned=True,
             )
-        key = min(signers)
-        more = f" and {len(signers) - 1} more" if len(signers) > 1 else ""
+        # Any of them may have been added by somebody else.
+        shown = sorted(signers)[:_NAMED]
+        more = len(signers) - len(shown)
+        by = ", ".join(map(public_text, shown)) + (f" and {more} more" if more else "")
         none = "" if self.trusted else " (it has none of its own yet)"
         return Refusal(
-            f"signed by {public_text(key)}{more}",
+            f"signed by {by}",
             f"a key that this machine trusts{none}",
-            "if that is the key that its signer shows (overwinter key show)",
-            f"overwinter trust add {named_text(key)}",
+            f"if {'that' if len(signers) == 1 else 'one of these'} is the key that "
+            "its signer shows (overwinter key show)",
+            " or ".join(f"overwinter trust add {named_text(key)}" for key in shown),
         )
 
     def unvouched(
@@ -262,18 +277,19 @@ def _beyond_limits(said: list[Trusted], kinds: set[str], today: date) -> Refusal
     # The one that needs the least change: in time, but for other kinds.
     each = min(said, key=lambda one: one.until is not None and one.until < today)
     name = each.name or public_text(each.key)
-    needed, until = ", ".join(sorted(kinds)), each.until
+    needed, until, allowed = ", ".join(sorted(kinds)), each.until, each.kinds
     if until is not None and until < today:
         found = f"signed by {name}, trusted until {until}"
         expected = "a key that is trusted today"
         advice, until = "if it still is", today + _YEAR
     else:
-        assert each.kinds is not None
-        found = f"signed by {name}, trusted for {', '.join(sorted(each.kinds))} only"
+        assert allowed is not None
+        found = f"signed by {name}, trusted for {', '.join(sorted(allowed))} only"
         expected = f"a key that is trusted for {needed}"
         advice = f"if what {needed} bring may run"
+        allowed |= kinds
     words = f"overwinter trust add {each.name or NAMELESS}:{public_text(each.key)}"
-    if each.kinds is not None:
-        words += "".join(f" --kind {one}" for one in sorted(each.kinds | kinds))
+    if allowed is not None:
+        words += "".join(f" --kind {one}" for one in sorted(allowed))
     words += f" --until {until}" if until is not None else ""
     return Refusal(found, expected, advice, words)

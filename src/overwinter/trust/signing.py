@@ -93,7 +93,11 @@ def own_key(environ: Mapping[str, str] = os.environ) -> SigningKey:
     if key is None:
         path = account_file(environ)
         # Of two processes that start at once, one creates; both read its key.
-        create_once(path, _new_text())
+        try:
+            create_once(path, _new_text())
+        except StoreError as error:
+            reason = f"{error.reason}, and no {KEY_VARIABLE} names another"
+            raise StoreError(error.path, "keep a signing key", reason) from error
         key = existing_key(environ)
     if key is None:
         raise StoreError(os.fspath(path), "keep the signing key", "it is gone again")
@@ -122,7 +126,7 @@ def given_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
     if not given:
         return None
     if given.startswith(SECRET_PREFIX):
-        return _parsed(given, KEY_VARIABLE)
+        return _parsed(given, KEY_VARIABLE, f"mend {KEY_VARIABLE}, or unset it")
     # In a container's settings no shell expands the tilde.
     path = os.path.expanduser(given)
     try:
@@ -148,7 +152,10 @@ def account_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
         TrustError: It is no key, or somebody else could have put it there or read it.
         StoreError: It cannot be read.
     """
-    path = account_file(environ)
+    try:
+        path = account_file(environ)
+    except StoreError:  # no home, and so no key in it
+        return None
     try:
         text, owner, mode = _content(path)
     except NotFoundError:
@@ -163,7 +170,7 @@ def account_key(environ: Mapping[str, str] = os.environ) -> SigningKey | None:
             "it away, and a new one is made"
         )
     else:
-        return _parsed(text, os.fspath(path))
+        return _parsed(text, os.fspath(path), "move it away, and a new key is made")
     raise TrustError(os.fspath(path), found, "one of your own, for you alone", remedy)
 
 
@@ -203,7 +210,7 @@ def read_key(path: PathLike) -> SigningKey:
     elif mode & 0o022:
         found = f"a key that others may write (mode {mode:04o})"
     else:
-        return _parsed(text, name)
+        return _parsed(text, name, "name a file that overwinter key new -o made")
     remedy = "chown or chmod go-w it if it is the one that is meant"
     raise TrustError(name, found, "one that only you, or root, may write", remedy)
 
@@ -272,7 +279,7 @@ def _content(path: PathLike) -> tuple[str, int, int]:
         source.close()
 
 
-def _parsed(text: str, where: str) -> SigningKey:
+def _parsed(text: str, where: str, remedy: str) -> SigningKey:
     found = _TEXT.fullmatch(text)
     if found is None:
         # Never show what was found: it may be a key that was pasted wrongly.
@@ -280,7 +287,7 @@ def _parsed(text: str, where: str) -> SigningKey:
             where,
             f"{len(text.strip())} characters that are no signing key",
             f"{SECRET_PREFIX!r} and 32 bytes in base64",
-            f"unset {KEY_VARIABLE}, or move the file away and a new key is made",
+            remedy,
         )
     seed = base64.b64decode(found["seed"])
     return SigningKey(seed, name=found["name"] or "", where=where)
