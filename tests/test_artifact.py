@@ -426,7 +426,9 @@ def test_only_variants_of_one_key_are_hashed(acme, monkeypatch):
 def test_an_entry_shows_no_content():
     """Megabytes of machine code do not belong into a log."""
     entry = CacheEntry("torchinductor", "a/b", b"x" * 10**6)
-    assert repr(entry) == "CacheEntry(cache='torchinductor', path='a/b', mode=420)"
+    assert repr(entry) == (
+        "CacheEntry(cache='torchinductor', path='a/b', mode=420, order=0)"
+    )
 
 
 def test_a_kind_may_have_no_rules_caches_or_order():

@@ -130,6 +130,37 @@ def test_a_save_to_a_full_disk_leaves_the_old_file(tmp_path, folder):
     assert found == ["No space left on device"] * 8
 
 
+def test_a_load_into_a_full_disk_leaves_it_as_it_was(tmp_path, folder):
+    """The job needs what is left, and half a bundle makes nothing warm."""
+    unshare, mount = shutil.which("unshare"), shutil.which("mount")
+    code = """
+        import subprocess
+        parts, folder, mount = sys.argv[1:]
+        from overwinter import load
+        command = [mount, "-t", "tmpfs", "-o", "size=4m", "none", folder]
+        if subprocess.run(command).returncode:
+            sys.exit("no mounts here")
+        facts = dict.fromkeys(InductorArtifact.environment_rules, "known")
+        save(parts + "/m.owb", artifacts("m", 3_000_000), environment=facts)
+        cache = folder + "/cache"
+        where = {"torchinductor": lambda: cache}
+        info = load(parts + "/m.owb", environment=facts, directories=where)
+        assert info.empty() and info.n_bytes == 0, str(info)
+        assert os.listdir(cache) == []
+        print(len(info.failed), len({note.key for note in info.failed}))
+        print(*{note.reason.partition(": ")[2] for note in info.failed})
+    """
+    if unshare is None or mount is None:
+        pytest.skip("no unshare or mount here")
+    alone = [unshare, "-Urm"]
+    if subprocess.run([*alone, "true"], capture_output=True).returncode:
+        pytest.skip("no mounts of our own here")
+    count, reason = run(code, tmp_path, folder, mount, alone=alone)
+    assert count == "5 5"
+    assert reason.startswith("could not write it: No space left on device; ")
+    assert reason.endswith("; nothing more is put into caches")
+
+
 ENVIRONMENT = {"os": "linux"}
 
 

@@ -1,5 +1,6 @@
 """Populating: everything staged first, then published, and nothing clobbered."""
 
+import errno
 import os
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,45 @@ def _tree(folder: Path) -> dict[str, bytes | None]:
     }
 
 
+@attrs.frozen
+class Placed(Plan):
+    """A plan whose entry a test decides."""
+
+    entry: CacheEntry | None = None
+
+    def cache_entry(self) -> CacheEntry | None:
+        """Return what the test gave."""
+        return self.entry
+
+
 # --- staged, then published -------------------------------------------------
+
+
+def test_an_artifact_that_becomes_no_file_is_passed_over(cache):
+    """It is kept in bundles, and no cache has a place for it."""
+    info = _populate(cache, Placed("a", b"x"), Plan("b", b"y"))
+    assert (info.artifacts, info.failed) == ({"acme/plan": ["b"]}, [])
+    Placed("a", b"x").populate_cache()
+
+
+def test_entries_of_one_kind_may_have_an_order(cache):
+    """Who sees the last finds the others there."""
+    late = Placed("a", b"x", entry=CacheEntry("acme", "late", b"x", order=1))
+    early = Placed("b", b"y", entry=CacheEntry("acme", "early", b"y"))
+    info = _populate(cache, late, early)
+    assert info.artifacts == {"acme/plan": ["b", "a"]}
+
+
+def test_an_entry_may_name_the_directory_that_it_is_in(cache):
+    """Known only where it is populated."""
+
+    def restored(directory):
+        return directory.encode()
+
+    entry = CacheEntry("acme", "a", b"@", restore=restored)
+    info = _populate(cache, Placed("a", b"x", entry=entry))
+    assert (cache / "a").read_bytes() == str(cache).encode()
+    assert info.n_bytes == len(str(cache))
 
 
 def test_an_artifact_is_put_into_its_cache_and_counted(cache):
@@ -300,6 +339,26 @@ def test_a_cache_that_is_a_file_fails_its_artifacts(cache):
     assert "could not open it as a cache: Not a directory" in info.failed[0].reason
     assert info.empty()
     assert cache.read_bytes() == b"not a directory"
+
+
+def test_a_cache_that_cannot_be_found_is_looked_for_once(cache):
+    """One cause, asked once, is told of each artifact in the same words."""
+    asked = []
+
+    def find():
+        asked.append(1)
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+    info = CacheInfo()
+    with Staging({"acme": find}, info) as staging:
+        staging.stage([Plan("a", b"x"), Plan("b", b"y")])
+        staging.publish()
+    assert asked == [1]
+    assert [note.key for note in info.failed] == ["a", "b"]
+    assert {note.reason for note in info.failed} == {
+        "acme: could not find this cache's directory: File exists; check the path, "
+        "its permissions and the space left"
+    }
 
 
 def test_a_cache_that_may_not_be_written_fails_its_artifacts(cache):

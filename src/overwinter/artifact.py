@@ -28,12 +28,21 @@ class CacheEntry:
         path: Where in it, relative, with ``/``.
         content: The file's bytes.
         mode: Its permission bits; the umask of the process applies.
+        order: Of one kind, those with a smaller one are in the cache first.
+        restore: Gives the file's bytes for the path of the cache's directory, where
+            they name that; ``content`` is then what it has in the place of it.
     """
 
     cache: str
     path: str
     content: bytes = attrs.field(repr=False)
     mode: int = 0o644
+    order: int = 0
+    restore: Callable[[str], bytes] | None = attrs.field(default=None, repr=False)
+
+    def content_in(self, directory: str) -> bytes:
+        """Return the file's bytes in the cache whose directory is *directory*."""
+        return self.content if self.restore is None else self.restore(directory)
 
 
 class CacheArtifact:
@@ -106,9 +115,9 @@ class CacheArtifact:
             raise NotImplementedError("a kind knows its keys")
         cls.key_grammar.check(cls.type(), key)
 
-    def cache_entry(self) -> CacheEntry:
+    def cache_entry(self) -> CacheEntry | None:
         """
-        Return the file that this artifact becomes.
+        Return the file that this artifact becomes; ``None`` where it becomes none.
 
         Raises:
             KeyGrammarError: The key is none of this kind.
@@ -128,12 +137,15 @@ class CacheArtifact:
             UnsafeDirectoryError: Others could write into it.
         """
         entry = self.cache_entry()
+        if entry is None:
+            return
         if entry.cache not in self.caches:
             raise StoreError(
                 entry.cache, "find this cache's directory", "its kind does not say"
             )
         with CacheDirectory(self.caches[entry.cache]()) as directory:
-            staged = directory.stage(entry.content, mode=entry.mode)
+            content = entry.content_in(directory.path)
+            staged = directory.stage(content, mode=entry.mode)
             directory.publish(staged, entry.path)
 
     def preference(self) -> tuple[Any, ...]:

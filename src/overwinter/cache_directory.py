@@ -82,6 +82,12 @@ class CacheDirectory(Closing):
         os.close(self._area)
         os.close(self._root)
 
+    def clear(self) -> None:
+        """Remove what is staged and was not published."""
+        with contextlib.suppress(OSError):
+            for each in os.listdir(self._area):
+                os.unlink(each, dir_fd=self._area)
+
     def stage(self, data: Buffer, *, mode: int) -> Staged:
         """
         Write *data* to a new file, which has no place yet.

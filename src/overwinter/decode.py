@@ -141,7 +141,7 @@ class _Decoder:
                 if reason is None:
                     yield block
                 else:
-                    self.note_all(self.info.skipped, block, reason)
+                    self.note_all(self.info.skipped, block, str(reason))
 
     def artifacts(
         self, block: RecordBlock, rows: Rows | FormatError

@@ -28,6 +28,7 @@ __all__ = [
     "EXACT_REQUIRED",
     "Environment",
     "Machine",
+    "Misfit",
     "Rule",
     "capture",
     "instruction_sets",
@@ -57,6 +58,26 @@ class Rule:
     required: bool = False
 
 
+@attrs.frozen
+class Misfit:
+    """
+    Why an artifact does not fit a machine.
+
+    Args:
+        field: The field of the environment that decides.
+        reason: What it says of both, without the field.
+        is_unknown: This machine does not know the field, so that the artifact may
+            fit where somebody asks a framework; it is not used here.
+    """
+
+    field: str
+    reason: str
+    is_unknown: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.reason}"
+
+
 EXACT = Rule()
 EXACT_REQUIRED = Rule(required=True)
 CONTAINED = Rule(contained=True, required=True)
@@ -64,9 +85,11 @@ CONTAINED = Rule(contained=True, required=True)
 
 def misfit(
     artifact: Environment | None, machine: Environment, rules: Mapping[str, Rule]
-) -> str | None:
+) -> Misfit | None:
     """
     Return why an artifact does not fit the machine, or ``None`` where it does.
+
+    What is certain comes before what this machine does not know.
 
     Args:
         artifact: What it was compiled for; ``None`` where nobody said.
@@ -74,24 +97,31 @@ def misfit(
         rules: The fields that matter to the artifact's kind.
     """
     unknown = unstated(artifact, rules)
-    artifact = artifact or {}
+    artifact, unsure = artifact or {}, None
     for field, rule in rules.items():
         needs, has = artifact.get(field), machine.get(field)
         if field in unknown:
-            return (
-                f"{field}: not recorded with the artifact, so not safe here; save it "
-                "again with an environment that says it: for torch's artifacts "
-                "overwinter.torch.environment()"
+            return Misfit(
+                field,
+                "not recorded with the artifact, so not safe here; save it again with "
+                "an environment that says it: for torch's artifacts "
+                "overwinter.torch.environment()",
             )
         if needs is None:
             continue
+        reason = ""
         if rule.contained:
             missing = sorted(_entries(needs) - _entries(has))
             if missing:
-                return f"{field}: needs {' '.join(missing)}, which this machine lacks"
+                reason = f"needs {' '.join(missing)}, which this machine lacks"
         elif needs != has:
-            return f"{field}: made for {_shown(needs)}, here is {_shown(has)}"
-    return None
+            reason = f"made for {_shown(needs)}, here is {_shown(has)}"
+        if not reason:
+            continue
+        if has:
+            return Misfit(field, reason)
+        unsure = unsure or Misfit(field, reason, is_unknown=True)
+    return unsure
 
 
 def unstated(

@@ -3,10 +3,12 @@ Putting artifacts into live caches: everything staged first, then published.
 
 A file is written under a name of our own inside the cache directory and then
 given its place by a link, so it appears whole or not at all, and what is there
-already stays.
+already stays. Where there is no space for everything, there is none for us: what
+was staged is removed, and the job has what is left of the disk.
 """
 
 import contextlib
+import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 
@@ -17,6 +19,7 @@ from .cache_directory import CacheDirectory, Staged
 from .closing import Closing
 from .errors import KindCodeError, OverwinterError, StoreError
 from .factory import CacheArtifactFactory
+from .files import told
 from .info import CacheInfo, Note
 
 __all__ = ["Prepare", "Staging", "populate_order"]
@@ -34,6 +37,7 @@ class _Staged:
     directory: CacheDirectory
     file: Staged
     path: str
+    order: int
     rank: tuple[object, ...]
 
 
@@ -57,13 +61,18 @@ class Staging(Closing):
         strict: bool = False,
     ) -> None:
         self._directories, self._info, self._strict = directories, info, strict
-        self._caches: dict[str, CacheDirectory] = {}
+        self._caches: dict[str, CacheDirectory | OverwinterError] = {}
+        self._full = ""  # why nothing more is put into any cache
         self._staged: dict[tuple[CacheDirectory, str], _Staged] = {}
 
     def close(self) -> None:
         """Remove what was staged and not published."""
-        for directory in self._caches.values():
+        for directory in self._opened():
             directory.close()
+
+    def _opened(self) -> list[CacheDirectory]:
+        found = self._caches.values()
+        return [each for each in found if isinstance(each, CacheDirectory)]
 
     def stage(
         self, artifacts: Iterable[CacheArtifact], prepare: Prepare = list
@@ -76,16 +85,23 @@ class Staging(Closing):
             prepare: Changes them before; what it does not give is left out.
         """
         for artifact in self._prepared(list(artifacts), prepare):
-            with self._noted(artifact.type(), artifact.key):
-                self._stage(artifact, artifact.cache_entry())
+            with self._noted(artifact.type(), artifact.key) as is_wanted:
+                if is_wanted and (entry := artifact.cache_entry()) is not None:
+                    self._stage(artifact, entry)
 
     def publish(self) -> None:
         """Give every staged file its place, dependencies first."""
         order = {name: place for place, name in enumerate(populate_order())}
         for each in sorted(
             self._staged.values(),
-            key=lambda each: (order.get(each.kind, len(order)), each.key),
+            key=lambda each: (
+                order.get(each.kind, len(order)),
+                each.order,
+                each.key,
+            ),
         ):
+            if self._staged.pop((each.directory, each.path), None) is None:
+                continue
             with self._noted(each.kind, each.key):
                 published = each.directory.publish(each.file, each.path)
                 self._info.artifacts[each.kind].append(each.key)
@@ -94,7 +110,6 @@ class Staging(Closing):
                     self._info.present.append(
                         Note(each.kind, each.key, "the cache holds it already")
                     )
-        self._staged.clear()
 
     def _prepared(
         self, artifacts: list[CacheArtifact], prepare: Prepare
@@ -121,39 +136,69 @@ class Staging(Closing):
         other = self._staged.get(place)
         if other is not None and other.rank <= rank:
             return
-        file = directory.stage(entry.content, mode=entry.mode)
+        content = entry.content_in(directory.path)
+        file = directory.stage(content, mode=entry.mode)
         self._staged[place] = _Staged(
             artifact.type(),
             artifact.key,
-            len(entry.content),
+            len(content),
             directory,
             file,
             entry.path,
+            entry.order,
             rank,
         )
 
     def _directory(self, cache: str) -> CacheDirectory:
-        if cache not in self._caches:
-            find = self._directories.get(cache)
-            if find is None:
-                raise StoreError(
-                    cache,
-                    "find this cache's directory",
-                    "nobody uses such a cache here",
-                )
-            self._caches[cache] = CacheDirectory(find())
-        return self._caches[cache]
+        found = self._caches.get(cache)
+        if found is None:
+            try:
+                found = CacheDirectory(self._found(cache))
+            except OverwinterError as error:
+                found = error  # it is not asked again for each artifact
+            self._caches[cache] = found
+        if isinstance(found, OverwinterError):
+            raise found.with_traceback(None)
+        return found
+
+    def _found(self, cache: str) -> str:
+        action = "find this cache's directory"
+        find = self._directories.get(cache)
+        if find is None:
+            raise StoreError(cache, action, "nobody uses such a cache here")
+        with told(cache, action):
+            return find()
 
     @contextlib.contextmanager
-    def _noted(self, kind: str, key: str) -> Iterator[None]:
+    def _noted(self, kind: str, key: str) -> Iterator[bool]:
+        """Note what goes wrong; give whether there is still space for anything."""
+        if self._full:
+            self._info.failed.append(Note(kind, key, self._full))
         try:
-            yield
+            yield not self._full
         except Exception as error:
             # Anything: a kind's own code must not break the job that loads it.
             problem = _ours(error, kind, key, "put into its cache")
             if self._strict:
                 raise problem from problem.__cause__
-            self._info.failed.append(Note(kind, key, str(problem)))
+            reason = str(problem)
+            if _is_full(problem):
+                reason = self._full = f"{reason}; nothing more is put into caches"
+            self._info.failed.append(Note(kind, key, reason))
+            if self._full:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        for each in self._staged.values():
+            self._info.failed.append(Note(each.kind, each.key, self._full))
+        self._staged.clear()
+        for directory in self._opened():
+            directory.clear()
+
+
+def _is_full(error: OverwinterError) -> bool:
+    cause = error.__cause__
+    return isinstance(cause, OSError) and cause.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def _ours(error: Exception, kind: str, key: str, action: str) -> OverwinterError:

@@ -89,7 +89,7 @@ def test_a_library_that_does_not_say_what_it_needs_fits_nowhere(field):
     silent = {name: value for name, value in MACHINE.items() if name != field}
     for said in (silent, {**silent, field: ""}, {**silent, field: []}):
         for machine in (MACHINE, said):
-            reason = misfit(said, machine, RULES)
+            reason = str(misfit(said, machine, RULES))
             assert reason.startswith(f"{field}: not recorded with the artifact, so not")
 
 
@@ -107,13 +107,13 @@ def test_a_library_that_does_not_say_what_it_needs_fits_nowhere(field):
 )
 def test_a_library_for_another_machine_does_not_fit(field, value):
     """The field that differs is named, with what was needed and what is here."""
-    reason = misfit({**MACHINE, field: value}, MACHINE, RULES)
+    reason = str(misfit({**MACHINE, field: value}, MACHINE, RULES))
     assert reason == f"{field}: made for {value}, here is {MACHINE[field]}"
 
 
 def test_a_library_for_a_newer_cpu_does_not_fit():
     """It would be found by its name, and die of an illegal instruction."""
     newer = {**MACHINE, "cpu_flags": ["avx", "avx512f", "amx_tile"]}
-    assert misfit(newer, MACHINE, RULES) == (
+    assert str(misfit(newer, MACHINE, RULES)) == (
         "cpu_flags: needs amx_tile avx512f, which this machine lacks"
     )
