@@ -24,7 +24,7 @@ from overwinter.torch import versions
 
 def unknown_torch(_: str) -> None:
     """Have a torch that this release does not know."""
-    versions._KNOWN = frozenset()
+    versions.version = lambda: (9, 9)
 
 
 def capability(name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 import overwinter.torch
 from overwinter.errors import OverwinterError, TrustError
-from overwinter.torch import building, versions
+from overwinter.torch import building, layouts, versions
 from overwinter.torch.megacache import read_megacache
 
 pytestmark = pytest.mark.torch
@@ -26,6 +26,17 @@ STATE = ("pgo", 'job/with<odd>:"0":tag|*', b"a code state")
 FUNCTION = ("precompile", "0123456789abcdef" * 4, b"a package")
 MAST = "mast:job:1:0:tag"
 GRAPH = ("inductor", "f" + "a" * 51, b"a graph")
+TRACED = ("aot_autograd", "a" + "b" * 51, b"a traced graph")
+
+
+@pytest.fixture
+def untested(monkeypatch):
+    """Return what makes this process's torch one that was not tested."""
+
+    def change():
+        monkeypatch.setattr(versions, "version", lambda: (9, 9))
+
+    return change
 
 
 @pytest.fixture
@@ -206,28 +217,48 @@ def test_a_load_that_is_required_raises_where_nobody_trusted_signed(
     assert tree(directory) == {}
 
 
-def test_an_unknown_torch_populates_itself(bundle, cache_in, cold, monkeypatch):
-    """Through torch's public function, one artifact at a time, and reported."""
-    path = bundle(AUTOTUNE, STATE, FUNCTION, GRAPH)  # no pickle: torch refuses it
+def test_an_untested_torch_is_asked_where_its_caches_are(bundle, cache_in, untested):
+    """Where it keeps them where we do, the same files are written, by us."""
+    path = bundle(AUTOTUNE, STATE, FUNCTION, GRAPH, TRACED)
     known = cache_in("known")
-    overwinter.torch.load(path)
-    monkeypatch.setattr(versions, "_KNOWN", frozenset())
+    overwinter.torch.load(path, strict=True)
+    untested()
     unknown = cache_in("unknown")
-    info = overwinter.torch.load(path)
-
+    info = overwinter.torch.load(path, strict=True)
     assert tree(unknown) == tree(known)
+    assert len(tree(known)) == 5
+    assert (info.failed, info.skipped) == ([], [])
+    (problem,) = info.problems
+    assert "compiled before it was loaded" in problem
+
+
+def test_a_kind_that_torch_keeps_elsewhere_is_named(
+    bundle, cache_in, untested, monkeypatch
+):
+    """It starts cold; the others are populated."""
+    from torch._functorch._aot_autograd.autograd_cache import AOTAutogradCache
+    from torch._inductor.codecache import FxGraphCache
+
+    path, ours = bundle(AUTOTUNE, STATE, FUNCTION, GRAPH, TRACED), cache_in("ours")
+    untested()
+    monkeypatch.setattr(FxGraphCache, "_get_tmp_dir", lambda: str(ours / "graphs"))
+    monkeypatch.setattr(AOTAutogradCache, "_get_tmp_dir_for_key", None)
+    info = overwinter.torch.load(path, strict=True)
     assert sorted(info.artifacts) == ["autotune", "pgo", "precompile"]
-    (note,) = info.failed
-    assert note.kind == "inductor" and "UnpicklingError" in note.reason
-    assert any("its own functions" in problem for problem in info.problems)
+    assert {(note.kind, note.key) for note in info.skipped} == {GRAPH[:2], TRACED[:2]}
+    graphs, traced = info.problems
+    assert f"in {ours}/graphs/aa/f" in graphs
+    assert "no inductor artifacts are populated; upgrade overwinter" in graphs
+    assert "no aot_autograd artifacts are populated" in traced
+    assert len(tree(ours)) == 3
 
 
-def test_an_unknown_torch_that_fails_raises_if_strict(bundle, cache_in, monkeypatch):
-    """The foreign exception stays the cause."""
-    path, _ = bundle(GRAPH), cache_in("ours")
-    monkeypatch.setattr(versions, "_KNOWN", frozenset())
-    with pytest.raises(OverwinterError, match="UnpicklingError"):
-        overwinter.torch.load(path, strict=True)
+def test_nothing_is_asked_of_a_torch_that_was_tested(bundle, cache_in, monkeypatch):
+    """It costs imports that a job may not need."""
+    path, ours = bundle(FUNCTION), cache_in("ours")
+    monkeypatch.setattr(layouts, "_ASKED", None)
+    assert overwinter.torch.load(path, strict=True).problems == []
+    assert len(tree(ours)) == 1
 
 
 def test_a_torch_that_builds_otherwise_is_only_slower(bundle, cache_in, monkeypatch):

@@ -1,5 +1,5 @@
 """
-Populating a live torch: our own writes where we know its caches, else torch's.
+Populating a live torch, in the middle of a job that must not notice a failure.
 """
 
 import logging
@@ -10,15 +10,14 @@ from collections.abc import Iterable
 import attrs
 
 from ..artifact import CacheArtifact
-from ..errors import StoreError
 from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
-from ..kinds import NativeArtifact, PGOArtifact, torchinductor
+from ..kinds import PGOArtifact, torchinductor
 from ..load import load as load_bundle
 from .building import build_only_what_is_missing
 from .facts import machine
-from .megacache import MegaCacheEntry, write_megacache
-from .versions import is_known, private_parts, version
+from .layouts import misplaced
+from .versions import is_known, private_parts
 
 __all__ = ["load"]
 
@@ -32,15 +31,15 @@ def load(
     started = time.perf_counter()
     problems: list[str] = []
     compiled = _compiled(problems)
-    known = is_known()
-    for_torch: list[CacheArtifact] = []
+    left_out: list[Note] = []
+    elsewhere = frozenset() if is_known() else misplaced(_cache_directory(), problems)
 
     def prepare(artifacts: list[CacheArtifact]) -> Iterable[CacheArtifact]:
         for artifact in artifacts:
-            if known or isinstance(artifact, NativeArtifact):
-                yield _for_this_job(artifact, problems)
+            if artifact.type() in elsewhere:
+                left_out.append(Note(artifact.type(), artifact.key, _ELSEWHERE))
             else:
-                for_torch.append(artifact)
+                yield _for_this_job(artifact, problems)
 
     info = load_bundle(
         target,
@@ -50,10 +49,8 @@ def load(
         strict=strict,
         required=required,
     )
-    if for_torch:
-        _populate_through_torch(for_torch, info, problems, strict=strict)
-    else:
-        problems += _too_late(info, compiled)
+    info.skipped += left_out
+    problems += _too_late(info, compiled)
     with private_parts(problems, "keep it from building needlessly", _SECONDS):
         if not build_only_what_is_missing():
             problems.append(
@@ -67,6 +64,7 @@ def load(
     return info
 
 
+_ELSEWHERE = "this torch may look for it elsewhere; see the problems"
 _SECONDS = "a warm start takes some seconds more"
 
 
@@ -88,39 +86,6 @@ def _for_this_job(artifact: CacheArtifact, problems: list[str]) -> CacheArtifact
             # The key of a MAST job holds the job's name and version.
             return attrs.evolve(artifact, key=get_cache_key() or artifact.key)
     return artifact
-
-
-def _populate_through_torch(
-    artifacts: list[CacheArtifact],
-    info: CacheInfo,
-    problems: list[str],
-    *,
-    strict: bool,
-) -> None:
-    """Give *artifacts* to torch's public function, one at a time: each may fail."""
-    import torch
-
-    problems.append(
-        f"torch {torch.__version__} is not one whose caches we know: its own "
-        "functions wrote the artifacts, which may unpickle them"
-    )
-    layout = "2.7" if version() == (2, 7) else "2.8"
-    for artifact in artifacts:
-        kind, key = artifact.type(), artifact.key
-        try:
-            entry = MegaCacheEntry(kind, key, artifact.content)
-            blob = write_megacache([entry], layout=layout)
-            if torch.compiler.load_cache_artifacts(blob) is None:
-                raise ValueError("torch could not read it")
-        except Exception as error:  # whatever a foreign pickle may raise
-            if strict:
-                raise StoreError(
-                    key, f"give the {kind} to torch", repr(error)
-                ) from error
-            info.failed.append(Note(kind, key, f"torch: {error!r}"))
-        else:
-            info.add(artifact)
-            info.n_bytes += len(artifact.content)
 
 
 Keys = Counter[tuple[str, str]]  # kind and key to number of artifacts
