@@ -6,7 +6,7 @@ goes on. Nothing here touches a cache.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from .artifact import CacheArtifact
 from .bundle import Bundle, RecordBlock, Rows
@@ -34,13 +34,16 @@ __all__ = ["decode"]
 
 log = logging.getLogger("overwinter")
 
+Fits = Callable[[type[CacheArtifact], Environment | None], str | None]
+
 
 def decode(
     bundle: Bundle,
     info: CacheInfo,
     *,
     policy: Policy,
-    machine: Environment | Machine,
+    machine: Environment | Machine | None = None,
+    fits: Fits | None = None,
     strict: bool = False,
     required: bool = False,
 ) -> Iterator[list[CacheArtifact]]:
@@ -53,6 +56,8 @@ def decode(
         policy: Whose segments may be used.
         machine: This machine's environment, or what gives it for that of artifacts
             which are trusted.
+        fits: In its place: why artifacts of a class, made for an environment, are
+            left out.
         strict: Raise at the first thing that would be noted as quarantined,
             refused, or a problem of the bundle.
         required: Raise where something is refused because nobody trusted signed it.
@@ -61,7 +66,7 @@ def decode(
         TrustError: Only if *required* or *strict*.
         OverwinterError: Only if *strict*.
     """
-    decoder = _Decoder(bundle, info, machine, strict, required)
+    decoder = _Decoder(bundle, info, fits or _fits(machine or {}), strict, required)
     if bundle.recovery:
         decoder.problem(
             TailIgnoredError(bundle.name, "end of file", bundle.recovery, "a trailer")
@@ -78,17 +83,25 @@ def decode(
             yield decoder.artifacts(block, rows)
 
 
+def _fits(machine: Environment | Machine) -> Fits:
+    def fits(cls: type[CacheArtifact], stated: Environment | None) -> str | None:
+        here = machine(stated or {}) if callable(machine) else machine
+        found = misfit(stated, here, cls.environment_rules)
+        return None if found is None else str(found)
+
+    return fits
+
+
 class _Decoder:
     def __init__(
         self,
         bundle: Bundle,
         info: CacheInfo,
-        machine: Environment | Machine,
+        fits: Fits,
         strict: bool,
         required: bool,
     ) -> None:
-        self.info = info
-        self.machine = machine if callable(machine) else lambda _: machine
+        self.info, self.fits = info, fits
         self.strict, self.required = strict, required
         # Only a second segment can hold an artifact again.
         self.seen: set[tuple[str, str, bytes]] | None = (
@@ -135,13 +148,11 @@ class _Decoder:
                 kind = self.known_kind(block)
                 if kind is None:
                     continue
-                rules = kind.cls.environment_rules
-                machine = self.machine(block.environment or {})
-                reason = misfit(block.environment, machine, rules)
+                reason = self.fits(kind.cls, block.environment)
                 if reason is None:
                     yield block
                 else:
-                    self.note_all(self.info.skipped, block, str(reason))
+                    self.note_all(self.info.skipped, block, reason)
 
     def artifacts(
         self, block: RecordBlock, rows: Rows | FormatError

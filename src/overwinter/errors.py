@@ -354,6 +354,21 @@ class TrustError(OverwinterError):
         return f"{self.source}: {self.found}, expected {self.expected}; {self.remedy}"
 
 
+class ManyEnvironmentsError(OverwinterError):
+    """Artifacts for several environments, where only one can be meant."""
+
+    def __init__(self, source: str, fields: str) -> None:
+        super().__init__(source, fields)
+        self.source, self.fields = source, fields
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: found artifacts for several environments, which differ "
+            f"in {self.fields}, expected one, as a container of torch's names none; "
+            f"export where it will be used, with --here"
+        )
+
+
 # --- StoreError: mend the store --------------------------------------------
 
 

@@ -6,10 +6,12 @@ import click
 
 from ..version import VERSION
 from .diff import diff
+from .export import export
 from .inspect import inspect
 from .key import key
 from .migrate import migrate
 from .repack import repack
+from .rescue import rescue
 from .schema import schema
 from .trust import trust
 from .union import union
@@ -30,10 +32,12 @@ def overwinter() -> None:
 
 
 overwinter.add_command(diff)
+overwinter.add_command(export)
 overwinter.add_command(inspect)
 overwinter.add_command(key)
 overwinter.add_command(migrate)
 overwinter.add_command(repack)
+overwinter.add_command(rescue)
 overwinter.add_command(schema)
 overwinter.add_command(trust)
 overwinter.add_command(union)

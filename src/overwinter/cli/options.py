@@ -2,9 +2,11 @@
 Options that several commands share.
 """
 
+import importlib.util
+
 import click
 
-__all__ = ["json_option", "out_option"]
+__all__ = ["json_option", "needs_torch", "out_option"]
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON; its layout is versioned."
@@ -18,3 +20,9 @@ out_option = click.option(
     metavar="NEW",
     help="The new bundle; nothing may be there yet.",
 )
+
+
+def needs_torch(option: str) -> None:
+    """Refuse an option that asks torch where there is none."""
+    if importlib.util.find_spec("torch") is None:
+        raise click.UsageError(f"{option} asks torch, which is not installed here")

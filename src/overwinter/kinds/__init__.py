@@ -8,6 +8,7 @@ from ..version import VERSION
 from .aot_autograd import AOTAutogradArtifact
 from .autotune import AutotuneArtifact
 from .inductor import InductorArtifact
+from .megacache import MegaCacheArtifact
 from .native import NativeArtifact
 from .pgo import PGOArtifact
 from .precompile import PrecompileArtifact
@@ -17,6 +18,7 @@ __all__ = [
     "AOTAutogradArtifact",
     "AutotuneArtifact",
     "InductorArtifact",
+    "MegaCacheArtifact",
     "NativeArtifact",
     "PGOArtifact",
     "PrecompileArtifact",
@@ -27,6 +29,7 @@ PACK = KindPack(
         AOTAutogradArtifact,
         AutotuneArtifact,
         InductorArtifact,
+        MegaCacheArtifact,
         NativeArtifact,
         PGOArtifact,
         PrecompileArtifact,

@@ -23,11 +23,15 @@ from ..save import save as _save
 from ..save import save_to_bytes
 from . import facts, populating
 from .draining import Drained, drain, tuned_on
+from .exporting import export
+from .rescuing import rescue
 
 __all__ = [
     "environment",
+    "export",
     "load",
     "load_cache_artifacts",
+    "rescue",
     "save",
     "save_cache_artifacts",
 ]

@@ -9,7 +9,7 @@ These are the bytes that torch compiled here, or read and ran: nothing is read a
 from a directory into which others might have put something since.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import attrs
 
@@ -17,13 +17,12 @@ from ..artifact import CacheArtifact
 from ..errors import KindError, OverwinterError
 from ..factory import CacheArtifactFactory
 from ..kinds import AutotuneArtifact
-from .megacache import read_megacache
+from .latest import latest
+from .megacache import MegaCacheEntry, read_megacache
 from .natives import natives
 from .versions import is_known, private_parts
 
 __all__ = ["Drained", "drain", "tuned_on"]
-
-Entry = tuple[str, str, bytes]  # kind, key, content
 
 
 @attrs.frozen
@@ -37,7 +36,7 @@ class Drained:
 def drain() -> Drained:
     """Return the artifacts of this process's torch, native libraries included."""
     problems: list[str] = []
-    entries: list[Entry] | None = None
+    entries: list[MegaCacheEntry] | None = None
     if is_known():
         with private_parts(problems, "read its list", "its own save must do"):
             entries = _from_list(problems)
@@ -46,14 +45,14 @@ def drain() -> Drained:
             entries = _from_blob()
 
     artifacts: list[CacheArtifact] = []
-    for kind, key, content in _latest(entries or []):
+    for each in latest(entries or []):
         try:
-            artifact = CacheArtifactFactory.create(kind, key, content)
-            artifact.check_key(key)
+            artifact = CacheArtifactFactory.create(each.kind, each.key, each.content)
+            artifact.check_key(each.key)
         except KindError:
             problems.append(
-                f"torch keeps artifacts of kind {kind!r}, which this release of "
-                f"overwinter does not know: {key} was left out; upgrade overwinter"
+                f"torch keeps artifacts of kind {each.kind!r}, which this release of "
+                f"overwinter does not know: {each.key} was left out; upgrade overwinter"
             )
         except OverwinterError as error:
             problems.append(f"left out: {error}")
@@ -87,7 +86,7 @@ def tuned_on(
     ]
 
 
-def _from_list(problems: list[str]) -> list[Entry]:
+def _from_list(problems: list[str]) -> list[MegaCacheEntry]:
     import torch
     from torch._dynamo.convert_frame import compile_lock
     from torch.compiler._cache import CacheArtifactManager
@@ -102,33 +101,14 @@ def _from_list(problems: list[str]) -> list[Entry]:
                 PrecompileContext.save_to_dynamo_cache()
         # What was seen, not what is new: a save before ours empties the latter.
         seen = list(CacheArtifactManager._seen_artifacts)
-    return [(each.type(), each.key, each.content) for each in seen]
+    return [MegaCacheEntry(each.type(), each.key, each.content) for each in seen]
 
 
-def _from_blob() -> list[Entry]:
+def _from_blob() -> list[MegaCacheEntry]:
     import torch
 
     saved = torch.compiler.save_cache_artifacts()
     if saved is None:
         return []
     blob = read_megacache(saved[0], source="torch.compiler.save_cache_artifacts()")
-    return [(each.kind, each.key, each.content) for each in blob.entries]
-
-
-def _latest(entries: list[Entry]) -> Iterable[Entry]:
-    """
-    Return *entries* without those that a later one replaced in torch's cache.
-
-    Torch lists a job's code state anew each time that it learned something.
-    """
-    kept: dict[object, Entry] = {}
-    for entry in entries:
-        kind, key, _ = entry
-        kept[(kind, key) if _has_one_place(kind) else entry] = entry
-    return kept.values()
-
-
-def _has_one_place(kind: str) -> bool:
-    if kind not in CacheArtifactFactory.kinds():
-        return False
-    return CacheArtifactFactory.kind(kind).schema.cardinality == "one"
+    return list(blob.entries)

@@ -69,10 +69,33 @@ class MegaCacheEntry:
 
 @frozen
 class MegaCacheBlob:
-    """One container: its layout, and the entries of all its saves in file order."""
+    """
+    One container: its layout, and the entries of all its saves in file order.
+
+    Args:
+        layout: ``"2.7"`` or ``"2.8"``.
+        entries: All of them.
+        groups: Kind and number of entries of each group, in that order; in the first
+            layout each entry is one.
+    """
 
     layout: str
     entries: tuple[MegaCacheEntry, ...]
+    groups: tuple[tuple[str, int], ...] = field(default=(), eq=False)
+
+    @property
+    def dropped(self) -> tuple[MegaCacheEntry, ...]:
+        """What torch's own loader leaves out: of a kind it keeps the last group."""
+        if self.layout == LAYOUT_WITHOUT_CHECKSUM:
+            return ()
+        last = {kind: number for number, (kind, _) in enumerate(self.groups)}
+        dropped: list[MegaCacheEntry] = []
+        start = 0
+        for number, (kind, count) in enumerate(self.groups):
+            if last[kind] != number:
+                dropped += self.entries[start : start + count]
+            start += count
+        return tuple(dropped)
 
 
 def is_megacache(data: bytes | memoryview) -> bool:
@@ -125,10 +148,14 @@ def read_megacache(
     """
     reader = _open(data, source)
     layout = LAYOUT_WITH_CHECKSUM if reader.encoded else LAYOUT_WITHOUT_CHECKSUM
-    return MegaCacheBlob(layout, tuple(_read_entries(reader)))
+    groups: list[tuple[str, int]] = []
+    entries = tuple(_read_entries(reader, groups))
+    return MegaCacheBlob(layout, entries, tuple(groups))
 
 
-def _read_entries(reader: "_Reader") -> Iterator[MegaCacheEntry]:
+def _read_entries(
+    reader: "_Reader", groups: list[tuple[str, int]]
+) -> Iterator[MegaCacheEntry]:
     """Yield all entries; a kind of the first layout heads a group of one."""
     while reader.n_left:
         start = reader.offset
@@ -140,6 +167,7 @@ def _read_entries(reader: "_Reader") -> Iterator[MegaCacheEntry]:
                 raise reader.error(start, f"kind {number}", "a kind from 0 to 3")
             kind = _NUMBERED_KINDS[number]
 
+        groups.append((kind, n_entries))
         # A false count runs out of bytes, as every entry takes at least 16.
         for _ in range(n_entries):
             key = reader.text("key")
