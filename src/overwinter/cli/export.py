@@ -49,7 +49,11 @@ def export(file: str, version: str, out: str, here: bool, as_json: bool) -> int:
     """
     if here:
         needs_torch("--here")
-    found = export_container(file, version, here=here_environment() if here else None)
+    machine = here_environment() if here else None
+    try:
+        found = export_container(file, version, here=machine)
+    except ValueError as error:
+        raise click.UsageError(f"--torch: {error}") from error
     if found.blob:
         try:
             with files.creating(out) as into:

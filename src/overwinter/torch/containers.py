@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 
+from ..bundle.prefix import MAGIC
 from ..errors import NotFoundError
 from ..files import PathLike
 from ..memory import within_memory
@@ -75,6 +76,9 @@ def read_container(path: PathLike) -> Container:
     if os.path.basename(name) == _MANIFEST:
         return _of_manifest(name)
     data = _read(name)
+    if data[: len(MAGIC)] == MAGIC:
+        found = "a bundle of overwinter, which needs no rescue"
+        raise MegaCacheError(name, 0, found, "what torch saved")
     if data[: len(_SIMPLETUNER)] == _SIMPLETUNER:
         return Container("SimpleTuner's", tuple(_of_simpletuner(data, name)), {})
     if _is_standalone(data):

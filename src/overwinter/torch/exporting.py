@@ -15,7 +15,7 @@ from ..artifact import CacheArtifact
 from ..bundle import Bundle
 from ..decode import decode
 from ..environment import Environment, misfit
-from ..errors import ManyEnvironmentsError, TargetError
+from ..errors import ManyEnvironmentsError
 from ..factory import CacheArtifactFactory
 from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
@@ -67,7 +67,7 @@ def export(
         policy: Whose segments to take; those that this machine trusts if not given.
 
     Raises:
-        TargetError: Such a version wrote no containers.
+        ValueError: *torch* is no version, or one that wrote no containers.
         ManyEnvironmentsError: The artifacts are for several environments.
         NotFoundError: There is no such file.
         FormatError: The bundle cannot be opened.
@@ -110,8 +110,10 @@ def _version(text: str) -> tuple[str, Version]:
         return f"{number[0]}.{number[1]}", row(number)
     except (ValueError, KeyError) as error:
         first, last = min(TABLE), max(TABLE)
-        reach = f"{first[0]}.{first[1]} to {last[0]}.{last[1]}, or a later one"
-        raise TargetError(f"torch {text!a:.40}", reach) from error
+        raise ValueError(
+            f"expected a version of torch, {first[0]}.{first[1]} to "
+            f"{last[0]}.{last[1]} or a later one, got {text!a:.40}"
+        ) from error
 
 
 class _Chosen:
