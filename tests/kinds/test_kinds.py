@@ -19,12 +19,14 @@ GOOD = {
     "aot_autograd": "a" + GRAPH[1:],
     "autotune": "v3/cv3uda4vvko7azcs3asjiza37jmhu73euwnen2h2iy2356p3pebu.best_config",
     "inductor": GRAPH,
+    "megacache": "inductor_triton/0/abc",
     "native": f"torchinductor/2x/c{GRAPH}.main.so",
     "pgo": "job-17:0:main",
     "precompile": "0123456789abcdef" * 4,
 }
 EVERY_KIND = pytest.mark.parametrize("kind", GOOD)
-OTHERS = [kind for kind in GOOD if kind not in ("native", "pgo")]
+EVERY_FILE = pytest.mark.parametrize("kind", [k for k in GOOD if k != "megacache"])
+OTHERS = [kind for kind in GOOD if kind not in ("megacache", "native", "pgo")]
 
 
 def _check(kind: str, key: str) -> None:
@@ -124,7 +126,7 @@ def test_an_overlong_key_is_refused_with_its_length(kind):
         _check(kind, prefix + "x" * 256)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in GOOD if kind != "pgo"])
+@pytest.mark.parametrize("kind", [k for k in GOOD if k not in ("megacache", "pgo")])
 @pytest.mark.parametrize("change", ["é", "/", " ", "//x", "/.x", "\u2028", "\uff0f"])
 def test_a_key_with_anything_else_at_its_end_is_refused(kind, change):
     """Trailing slashes, hidden files and look-alikes are of no kind of torch's."""
@@ -215,7 +217,14 @@ def test_an_artifact_with_a_bad_key_becomes_no_file(kind):
         artifact.cache_entry()
 
 
-@EVERY_KIND
+def test_what_has_no_place_in_a_cache_becomes_no_file():
+    """It is kept in bundles for a container, and populates nothing."""
+    artifact = CacheArtifactFactory.create("megacache", GOOD["megacache"], CONTENT)
+    assert artifact.cache_entry() is None
+    assert artifact.entry == ("inductor_triton", "0/abc")
+
+
+@EVERY_FILE
 def test_an_artifact_finds_torchs_cache_by_itself(kind, home):
     """Each of the classes says where its files belong."""
     artifact = CacheArtifactFactory.create(kind, GOOD[kind], CONTENT)

@@ -34,7 +34,7 @@ EVERY_TORCH = pytest.mark.parametrize("version", VERSIONS)
 GRAPH = MegaCacheEntry("inductor", "f" + "a" * 51, b"a graph")
 STATE = MegaCacheEntry("pgo", "job:0:", b"first")
 LATER = attrs.evolve(STATE, content=b"later")
-STRANGE = MegaCacheEntry("inductor_triton", "../k", b"a kernel")
+STRANGE = MegaCacheEntry("inductor_triton", "0/k", b"a kernel")
 FACTS = {
     "python_tag": "cpython-311",
     "torch_key": "00" * 32,
@@ -125,7 +125,7 @@ def test_a_kind_without_a_schema_is_kept(put, tmp_path):
     native = MegaCacheEntry("native", "torchinductor/aa/x.so", b"code")
     found = rescue(put(write_megacache([GRAPH, STRANGE, native])))
     assert found.artifacts[1:] == [
-        MegaCacheArtifact("inductor_triton/../k", b"a kernel"),
+        MegaCacheArtifact("inductor_triton/0/k", b"a kernel"),
         MegaCacheArtifact("native/torchinductor/aa/x.so", b"code"),
     ]
     bundle = put(bundled(found), "m.owb")
@@ -139,9 +139,11 @@ def test_a_kind_without_a_schema_is_kept(put, tmp_path):
 def test_an_entry_that_no_torch_writes_is_left_out(put):
     """Its key would lead out of the cache; the others are rescued."""
     bad = MegaCacheEntry("inductor", "../../etc/passwd", b"x")
-    found = rescue(put(write_megacache([bad, GRAPH])))
+    strange = attrs.evolve(STRANGE, key="../k")
+    found = rescue(put(write_megacache([bad, GRAPH, strange])))
     assert [each.key for each in found.artifacts] == [GRAPH.key]
-    (note,) = found.left_out
+    note, other = found.left_out
+    assert (other.kind, other.key) == ("inductor_triton", "../k")
     assert (note.kind, note.key) == ("inductor", "../../etc/passwd")
     assert "leads out of the cache directory" in note.reason
 

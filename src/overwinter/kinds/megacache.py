@@ -8,6 +8,7 @@ import attrs
 
 from ..artifact import CacheArtifact
 from ..grammar import KeyGrammar
+from ..limits import MAX_PATH_PART
 from ..schema import Payload
 
 __all__ = ["MegaCacheArtifact"]
@@ -21,8 +22,9 @@ class MegaCacheArtifact(CacheArtifact):
     content: Payload = attrs.field(repr=False)
 
     key_grammar = KeyGrammar(
-        r"[A-Za-z0-9_]{1,64}/[^\x00-\x1f\x7f\ud800-\udfff]{1,4000}",
-        "a kind of torch's, '/', and a key",
+        rf"(?!.*/\.\.?(?:/|$))[A-Za-z0-9_]{{1,64}}/(?!/)[^\x00-\x1f\x7f\\\ud800-\udfff]"
+        rf"{{1,{MAX_PATH_PART}}}",
+        f"a kind of torch's, '/', and a key of at most {MAX_PATH_PART} characters",
     )
 
     @staticmethod
