@@ -30,7 +30,7 @@ from .migrate import migrate
 from .trust import Policy
 from .workers import Workers
 
-__all__ = ["decode"]
+__all__ = ["decode", "kind_of"]
 
 log = logging.getLogger("overwinter")
 
@@ -180,47 +180,9 @@ class _Decoder:
 
     def known_kind(self, block: RecordBlock) -> Kind | None:
         """Return the kind where its records can be read here; else note why not."""
-        stamp = block.kind
-        reason = ""
-        try:
-            kind = CacheArtifactFactory.kind(stamp.kind)
-        except KindError as error:
-            reason = f"{error}; it is kept as it is"
-        else:
-            newest = kind.schema.version
-            if stamp.version > newest and stamp.oldest_reader > newest:
-                reason = (
-                    f"written as version {stamp.version}, which readers of "
-                    f"{stamp.oldest_reader} know; this release knows {newest}: upgrade "
-                    "overwinter, or save again with this release"
-                )
-            elif stamp.version in kind.schemas and (
-                kind.schemas[stamp.version].fingerprint != stamp.fingerprint
-            ):
-                was = "was a draft when it was written, " if stamp.draft else ""
-                reason = (
-                    f"its version {stamp.version} {was}is not the released one "
-                    f"({stamp.fingerprint.hex()[:16]}…); ask who wrote the bundle for "
-                    "the schema that they used"
-                )
-            elif _is_misnamed(block, kind):
-                reason = (
-                    f"the schema of its version {stamp.version} in the bundle is not "
-                    f"the one that it names ({stamp.fingerprint.hex()[:16]}…); ask who "
-                    "signed it to save it again"
-                )
-            elif (
-                block.schema is None
-                and kind.schemas[min(stamp.version, newest)].payload_names
-            ):
-                reason = (
-                    f"the schema of its version {stamp.version} has types that this "
-                    "release does not know, so its payloads cannot be told from its "
-                    "fields: upgrade overwinter, or save again with this release"
-                )
+        kind, reason = kind_of(block)
         if reason:
             self.note_all(self.info.opaque, block, reason)
-            return None
         return kind
 
     def migrated(self, kind: Kind, block: RecordBlock, columns: Columns) -> Columns:
@@ -316,6 +278,47 @@ class _Decoder:
             else block.stamp.first
         )
         notes.append(Note(block.kind.kind, key, str(reason)))
+
+
+def kind_of(block: RecordBlock) -> tuple[Kind | None, str]:
+    """Return the kind of a block where its records can be read here, or why not."""
+    stamp = block.kind
+    reason = ""
+    try:
+        kind = CacheArtifactFactory.kind(stamp.kind)
+    except KindError as error:
+        return None, f"{error}; it is kept as it is"
+    newest = kind.schema.version
+    if stamp.version > newest and stamp.oldest_reader > newest:
+        reason = (
+            f"written as version {stamp.version}, which readers of "
+            f"{stamp.oldest_reader} know; this release knows {newest}: upgrade "
+            "overwinter, or save again with this release"
+        )
+    elif stamp.version in kind.schemas and (
+        kind.schemas[stamp.version].fingerprint != stamp.fingerprint
+    ):
+        was = "was a draft when it was written, " if stamp.draft else ""
+        reason = (
+            f"its version {stamp.version} {was}is not the released one "
+            f"({stamp.fingerprint.hex()[:16]}…); ask who wrote the bundle for "
+            "the schema that they used"
+        )
+    elif _is_misnamed(block, kind):
+        reason = (
+            f"the schema of its version {stamp.version} in the bundle is not "
+            f"the one that it names ({stamp.fingerprint.hex()[:16]}…); ask who "
+            "signed it to save it again"
+        )
+    elif (
+        block.schema is None and kind.schemas[min(stamp.version, newest)].payload_names
+    ):
+        reason = (
+            f"the schema of its version {stamp.version} has types that this "
+            "release does not know, so its payloads cannot be told from its "
+            "fields: upgrade overwinter, or save again with this release"
+        )
+    return (None if reason else kind), reason
 
 
 def _is_misnamed(block: RecordBlock, kind: Kind) -> bool:

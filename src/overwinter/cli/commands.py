@@ -7,6 +7,7 @@ import click
 from ..version import VERSION
 from .diff import diff
 from .export import export
+from .forecast import forecast
 from .inspect import inspect
 from .key import key
 from .migrate import migrate
@@ -33,6 +34,7 @@ def overwinter() -> None:
 
 overwinter.add_command(diff)
 overwinter.add_command(export)
+overwinter.add_command(forecast)
 overwinter.add_command(inspect)
 overwinter.add_command(key)
 overwinter.add_command(migrate)

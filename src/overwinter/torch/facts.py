@@ -46,7 +46,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
     return capture(facts)
 
 
-def machine(problems: list[str]) -> Machine:
+def machine(problems: list[str], *, ask: bool = True) -> Machine:
     """
     Return what to hold artifacts against, given what they were compiled for.
 
@@ -57,6 +57,7 @@ def machine(problems: list[str]) -> Machine:
 
     Args:
         problems: Takes a line for a fact that this torch does not give.
+        ask: Else what only the compiler could tell is unknown.
     """
     here = dict(environment(problems, compared=True))
 
@@ -65,6 +66,10 @@ def machine(problems: list[str]) -> Machine:
             taken = here.pop(VECTORS)
             with private_parts(problems, *_VECTORS_UNTOLD):
                 other = not is_sure() and _is_other_compiler(stated)
+                if other and not ask:
+                    unsure = dict(here)
+                    here[VECTORS] = taken
+                    return unsure
                 here[VECTORS] = vector_isa(sure=True) if other else taken
         return here
 
