@@ -139,6 +139,7 @@ def test_the_versions_are_these():
         "overwinter_schema:aot_autograd": 1,
         "overwinter_schema:autotune": 2,
         "overwinter_schema:inductor": 1,
+        "overwinter_schema:megacache": 1,
         "overwinter_schema:native": 1,
         "overwinter_schema:pgo": 1,
         "overwinter_schema:precompile": 1,
@@ -170,6 +171,10 @@ def test_a_schema_file_says_what_golden_bundles_say(shipped):
 
 # Of what no golden bundle holds yet.
 FINGERPRINTS = {
+    (
+        "megacache",
+        1,
+    ): "aefdf45a1cf0f3cdbd0605be0978d0f812253036a7222875660204c3d76a7e2f",
     ("autotune", 2): "fb7e3ae95482d00b98c8b3b50ad843b172bf5439dfdaa0aeef01386b3228ffe9",
 }
 

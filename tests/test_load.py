@@ -527,5 +527,10 @@ def test_populating_is_as_private_as_the_process(path, cache):
 
 def test_the_kinds_of_the_fixture_are_all_that_are_built_in():
     """The tests above stand for every kind; a new one must join them."""
-    assert {each.type() for each in ARTIFACTS} == set(CacheArtifactFactory.kinds())
+    populated = {
+        name
+        for name in CacheArtifactFactory.kinds()
+        if CacheArtifactFactory.kind(name).cls.caches
+    }
+    assert {each.type() for each in ARTIFACTS} == populated
     assert Kind(Plan).name not in CacheArtifactFactory.kinds()

@@ -452,6 +452,7 @@ def test_every_registered_kind_can_be_recorded(manager):
         "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
         "inductor": "f" + "a" * 51,
+        "megacache": "precompile_dynamo/key",
         "native": "torchinductor/2x/c2xx.main.so",
         "pgo": "job:0:tag",
         "precompile": "0" * 64,
