@@ -16,7 +16,7 @@ from overwinter import (
 )
 from overwinter.cli.main import main
 from overwinter.errors import DraftError
-from overwinter.kinds import PACK
+from overwinter.kinds import PACK, PGOArtifact
 from overwinter.schema import InvalidSchemaError
 from overwinter.schema.released import parse_released, version_line
 
@@ -76,7 +76,7 @@ def test_a_draft_is_not_written(draft, tmp_path):
 def test_a_draft_is_written_when_asked_for_and_says_so(draft, tmp_path, capsys):
     """In the signed statement; what is released has no word about it."""
     path = tmp_path / "a.owb"
-    save(path, [_Idea("a"), PACK.classes[4]("job:0:x", b"y")], allow_drafts=True)
+    save(path, [_Idea("a"), PGOArtifact("job:0:x", b"y")], allow_drafts=True)
     with Bundle(path) as bundle:
         stamps = bundle.segments[0].statement.kinds
     assert {stamp.kind: stamp.draft for stamp in stamps} == {

@@ -53,6 +53,11 @@ EXAMPLES = {
         ("saving pgo", ("pgo[3].key: expected str, got null",)),
         "saving pgo|expected str|got null|mend the program",
     ),
+    errors.ManyEnvironmentsError: (
+        ("x.owb", "vector_isa"),
+        "x.owb: found artifacts for several environments, which differ in vector_isa|"
+        "expected one|export where it will be used, with --here",
+    ),
     errors.ConflictError: (
         ("x.owb",),
         "x.owb: found something there already|expected nothing|choose another path",
