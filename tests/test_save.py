@@ -419,3 +419,11 @@ def test_who_signs_with_a_revoked_key_is_told(path):
     )
     info = CacheArtifactManager.deserialize(path, environment=ENVIRONMENT).info
     assert "move the file of this machine's own key away" in str(info.problems)
+
+
+def test_a_given_key_that_is_empty_is_told(path, monkeypatch):
+    """As a secret that was not set arrives: another key signs than was meant."""
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", "")
+    info = save(path, [ONE], environment=ENVIRONMENT)
+    (problem,) = info.problems
+    assert "OVERWINTER_SIGNING_KEY is empty: signed by this account's own" in problem

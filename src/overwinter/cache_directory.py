@@ -21,6 +21,7 @@ import attrs
 from .closing import Closing
 from .errors import StoreError, UnsafeDirectoryError
 from .files import Buffer, PathLike, checked, give_place, told, write_all
+from .ownership import is_open_to_others
 from .sources import FileSource
 
 __all__ = ["CacheDirectory", "Staged", "open_owned"]
@@ -282,10 +283,7 @@ def _check(found: os.stat_result, path: str, *, or_root: bool = False) -> None:
             f"belongs to user {found.st_uid}",
             "name a directory that is not there yet, and it is made as your own",
         )
-    open_to = stat.S_IWOTH
-    if not _is_own_group(found.st_gid):
-        open_to |= stat.S_IWGRP
-    if found.st_mode & open_to:
+    if is_open_to_others(found.st_mode, found.st_gid):
         mode = stat.S_IMODE(found.st_mode)
         raise UnsafeDirectoryError(
             path,
@@ -298,27 +296,6 @@ def _identity(found: os.stat_result) -> tuple[int, ...]:
     # Type and size too: the number of a file that is gone is given to the next one.
     kind = stat.S_IFMT(found.st_mode)
     return found.st_dev, found.st_ino, kind, found.st_size
-
-
-def _is_own_group(gid: int) -> bool:
-    """
-    Return whether a group is this user's private one.
-
-    Where the umask is 002, as on Debian for such users, every directory is writable
-    by its group.
-    """
-    import grp
-    import pwd
-
-    try:
-        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(gid)
-    except KeyError:
-        return False
-    return (
-        user.pw_gid == gid
-        and group.gr_name == user.pw_name
-        and not set(group.gr_mem) - {user.pw_name}
-    )
 
 
 def _check_present(name: str, folder: int, path: str) -> None:

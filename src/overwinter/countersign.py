@@ -89,9 +89,11 @@ def countersign(
     with Bundle(target) as bundle:
         bundle.header.check_writable(bundle.name)
         policy = policy or Policy.of_this_machine()
+        key = key or own_key()
+        policy.check_signer(key.public)
         try:
             with files.creating(out) as file:
-                work = _Countersigning(bundle, policy, key or own_key(), progress)
+                work = _Countersigning(bundle, policy, key, progress)
                 return work.write(file, os.fspath(out))
         except FileExistsError as error:
             raise ConflictError(os.fspath(out)) from error

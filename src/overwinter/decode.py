@@ -66,6 +66,7 @@ def decode(
         TrustError: Only if *required* or *strict*.
         OverwinterError: Only if *strict*.
     """
+    info.problems += policy.problems
     decoder = _Decoder(bundle, info, fits or _fits(machine or {}), strict, required)
     if bundle.recovery:
         decoder.problem(

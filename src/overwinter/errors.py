@@ -17,6 +17,7 @@ __all__ = [
     "KeyGrammarError",
     "KindCodeError",
     "KindError",
+    "ManyEnvironmentsError",
     "MigrationError",
     "NoTrailerError",
     "NotABundleError",
@@ -188,6 +189,21 @@ class TargetError(VersionError):
         )
 
 
+class ManyEnvironmentsError(VersionError):
+    """Artifacts for several environments, where only one can be meant."""
+
+    def __init__(self, source: str, fields: str) -> None:
+        super().__init__(source, fields)
+        self.source, self.fields = source, fields
+
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: found artifacts for several environments, which differ "
+            f"in {self.fields}, expected one, as a container of torch's names none; "
+            f"export where it will be used, with --here"
+        )
+
+
 class UnknownFeatureError(VersionError):
     """The header requires features that this release does not have."""
 
@@ -352,21 +368,6 @@ class TrustError(OverwinterError):
 
     def __str__(self) -> str:
         return f"{self.source}: {self.found}, expected {self.expected}; {self.remedy}"
-
-
-class ManyEnvironmentsError(OverwinterError):
-    """Artifacts for several environments, where only one can be meant."""
-
-    def __init__(self, source: str, fields: str) -> None:
-        super().__init__(source, fields)
-        self.source, self.fields = source, fields
-
-    def __str__(self) -> str:
-        return (
-            f"{self.source}: found artifacts for several environments, which differ "
-            f"in {self.fields}, expected one, as a container of torch's names none; "
-            f"export where it will be used, with --here"
-        )
 
 
 # --- StoreError: mend the store --------------------------------------------

@@ -142,7 +142,9 @@ class _Repack:
         for group in _groups(apart):
             self.write_group(group, writer)
         if self.kept:
-            foot = writer.finish(key or own_key())
+            key = key or own_key()
+            self.policy.check_signer(key.public)
+            foot = writer.finish(key)
             entries.append(SegmentEntry(position, foot.segment_size, foot.digest))
             position += foot.segment_size
         for entry in carried:

@@ -3,6 +3,7 @@ Saving: artifact, record, segment, bundle, file.
 """
 
 import io
+import os
 import time
 from collections.abc import Iterable
 
@@ -18,6 +19,7 @@ from .info import CacheInfo, Note
 from .sources import FileSource
 from .trust import SigningKey, own_key
 from .trust.policy import is_revoked_here
+from .trust.signing import KEY_VARIABLE
 from .version import WRITER
 
 __all__ = ["save", "save_to_bytes"]
@@ -62,6 +64,7 @@ def save(
         TargetError: *target* is out of reach.
         MigrationError: There is no way back to a version of *target*.
         FormatError: What is at *path* is no bundle, or damaged at its end.
+        TrustError: This machine's key is none, or not its own alone.
         StoreError: The file cannot be written; what was there is whole.
     """
     started = time.perf_counter()
@@ -140,6 +143,11 @@ def save_to_bytes(
 
 def _own_key(info: CacheInfo) -> SigningKey:
     key = own_key()
+    if not os.environ.get(KEY_VARIABLE, "unset").strip():
+        info.problems.append(
+            f"{KEY_VARIABLE} is empty: signed by this account's own key, which those "
+            "who look for another's do not trust"
+        )
     if where := is_revoked_here(key.public):
         info.problems.append(
             f"signed by this machine's own key, which is revoked in {where}, so that "

@@ -98,7 +98,7 @@ class FileSource:
             os.close(self._fd)
             raise StoreError(self.name, "open it", "it is not a regular file")
         self.size, self.mode = info.st_size, stat.S_IMODE(info.st_mode)
-        self.owner = info.st_uid
+        self.owner, self.group = info.st_uid, info.st_gid
         self.device, self.inode = info.st_dev, info.st_ino
 
     def read(self, offset: int, size: int) -> bytes:

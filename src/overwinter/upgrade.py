@@ -212,6 +212,7 @@ class _Upgrade:
             plans.append(plan)
             if segment is not None and plan.action == REWRITE:
                 key = key or own_key()
+                self.policy.check_signer(key.public)
                 foot = rewrite_segment(file, segment, blocks, key=key, level=level)
                 digest, size = foot.digest, foot.segment_size
             else:

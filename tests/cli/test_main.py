@@ -378,3 +378,18 @@ def test_the_help_says_what_codes_mean(capsys):
     words = " ".join(capsys.readouterr().out.split())
     for each in ("0 done", "2 wrong usage", "3 not found", "4 damaged or not trusted"):
         assert each in words
+
+
+@pytest.mark.parametrize("place", ["argument", "option", "value"])
+def test_wrong_usage_shows_no_secret(capsys, place):
+    """A key may be pasted where anything else belongs, and a log is kept."""
+    secret = "overwinter-secret-key-ed25519:" + "A" * 43 + "="
+    arguments = {
+        "argument": [secret],
+        "option": ["inspect", f"--{secret}"],
+        "value": ["trust", "add", "ci:x", "--until", secret],
+    }[place]
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert "overwinter-secret-key-ed25519:…" in err
+    assert "AAAA" not in err

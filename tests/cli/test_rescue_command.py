@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import pytest
@@ -80,10 +82,11 @@ def test_who_says_that_it_was_made_here_can_use_it_here(run, tmp_path):
 @pytest.mark.torch
 def test_who_says_so_wrongly_is_refused(run, tmp_path):
     """A standalone file says of which torch it is."""
-    from test_rescue import STANDALONE
-
+    container = write_megacache([MegaCacheEntry("pgo", "job:0:", b"x")])
+    parts = (bytes(range(32)), b"YWJj", container)
+    rest = b"".join(struct.pack(">Q", len(each)) + each for each in parts)
     blob = tmp_path / "blob"
-    blob.write_bytes(STANDALONE)
+    blob.write_bytes(struct.pack(">I", zlib.crc32(rest)) + rest)
     code, _, err = run("rescue", blob, "-o", tmp_path / "new.owb", "--here")
     assert code == 2
     assert "--here is not so: torch_key: made for 000102" in err

@@ -10,6 +10,7 @@ from bundles import appended, built, plans, tiles
 from overwinter.cli.main import main
 from overwinter.trust import Policy, Refusal, SigningKey, own_key, public_text
 from overwinter.trust.configuration import rules_of_this_account, user_file
+from overwinter.trust.signing import new_key
 
 CI = SigningKey(bytes(range(32)))
 LAB = SigningKey(bytes(32))
@@ -261,3 +262,33 @@ def test_why_tells_each_kind_of_each_segment(run, tmp_path):
     run("add", CI_TEXT, "--yes")
     code, out, err = run("why", path)
     assert (code, err) == (0, "")
+
+
+def test_own_is_the_name_of_this_accounts_key_alone(run):
+    """In an emergency it must mean nobody else."""
+    own = own_key()
+    code, _, err = run("add", f"own:{public_text(LAB.public)}", "--yes")
+    assert code == 4
+    assert "the name of this account's own key" in err
+    user_file().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    by_hand = f"trust own:{public_text(LAB.public)}\n"
+    user_file().write_text(by_hand, encoding="utf-8")
+    assert run("revoke", "own")[0] == 0
+    assert f"revoke own:{public_text(own.public)}" in lines()
+
+
+def test_kinds_may_be_given_as_the_file_has_them(run):
+    """Separated by commas."""
+    assert run("add", CI_TEXT, "--kind", "pgo,autotune", "--yes")[0] == 0
+    assert lines() == [f"trust {CI_TEXT} kinds=autotune,pgo"]
+
+
+def test_a_limit_for_the_key_that_signs_here_is_written(run, monkeypatch, tmp_path):
+    """It is trusted only as long as it is given."""
+    path = tmp_path / "ci.key"
+    made = new_key(path, "ci")
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(path))
+    text = f"ci:{public_text(made.public)}"
+    code, _, err = run("add", text, "--kind", "pgo", "--yes")
+    assert (code, "is trusted, as" in err) == (0, True)
+    assert lines() == [f"trust {text} kinds=pgo"]

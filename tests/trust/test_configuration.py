@@ -2,11 +2,13 @@
 
 import base64
 import os
+import tempfile
 from datetime import date
 from pathlib import Path
 
 import pytest
 
+from overwinter import ownership
 from overwinter.errors import TrustError
 from overwinter.trust import Policy, Rules, SigningKey, Trusted, own_key, public_text
 from overwinter.trust.configuration import read_line, rules_of_this_account, user_file
@@ -293,3 +295,36 @@ def test_the_page_shows_lines_that_are_read(trust):
     assert rules.trusted[1].is_limited
     assert len(rules.revoked) == len(rules.segments) == 1
     assert len(rules.revoked_segments) == 1
+
+
+def test_the_home_of_somebody_else_says_nothing_of_this_account(monkeypatch):
+    """As root's, which a container may say whatever its user."""
+    monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", NAMED)
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    for home in ("/dev/null", "/nonexistent/home"):
+        monkeypatch.setenv("HOME", home)
+        assert rules_of_this_account().trusted[0].key == CI
+    if os.geteuid() == 0:
+        # Not below this test's own folder, which nobody else may enter.
+        with tempfile.TemporaryDirectory() as root:
+            Path(root, ".config").mkdir()
+            monkeypatch.setenv("HOME", root)
+            monkeypatch.setenv("XDG_CONFIG_DIRS", "/nonexistent")
+            os.seteuid(65534)
+            try:
+                assert rules_of_this_account().trusted[0].key == CI
+            finally:
+                os.seteuid(0)
+
+
+def test_a_group_of_ones_own_is_nobody_else(trust, monkeypatch):
+    """With a umask of 002, every file that is written by hand is writable by it."""
+    trust(f"trust {NAMED}")
+    user_file().chmod(0o664)
+    with pytest.raises(TrustError, match="what others may write"):
+        rules_of_this_account()
+    monkeypatch.setattr(ownership, "_is_private", lambda user, group: True)
+    assert rules_of_this_account().trusted[0].key == CI
+    user_file().chmod(0o666)
+    with pytest.raises(TrustError, match="what others may write"):
+        rules_of_this_account()

@@ -4,6 +4,7 @@ from datetime import date
 
 import pytest
 
+from overwinter.errors import TrustError
 from overwinter.trust import (
     Permission,
     Policy,
@@ -15,6 +16,8 @@ from overwinter.trust import (
     own_key,
     public_text,
 )
+from overwinter.trust.policy import known_rules
+from overwinter.trust.signing import new_key
 
 CI = SigningKey(bytes(range(32))).public
 OTHER = SigningKey(bytes(32)).public
@@ -227,3 +230,43 @@ def test_a_key_that_expired_is_offered_the_same_kinds_again():
     assert "if it still is: overwinter trust add ci:" in words
     assert "--kind autotune --until" in words
     assert "inductor" not in words
+
+
+def test_a_signing_key_that_cannot_be_used_ends_no_other_trust(home, monkeypatch):
+    """A load needs no secret; what that key signed is not trusted, and that is told."""
+    path = home / "data" / "overwinter" / "signing.key"
+    own = own_key()
+    path.chmod(0o644)
+    monkeypatch.setenv("OVERWINTER_TRUSTED_KEYS", f"ci:{public_text(CI)}")
+    policy = Policy.of_this_machine()
+    assert policy.keys == {CI}
+    (problem,) = policy.problems
+    assert str(path) in problem and "what it signed is not trusted" in problem
+    path.chmod(0o600)
+    assert Policy.of_this_machine().keys == {CI, own.public}
+
+
+def test_a_given_key_and_the_accounts_own_are_both_trusted(home, monkeypatch, tmp_path):
+    """What the account saved before it was given one is still its own."""
+    own = own_key()
+    given = new_key(tmp_path / "ci.key", "ci")
+    monkeypatch.setenv("OVERWINTER_SIGNING_KEY", str(tmp_path / "ci.key"))
+    assert Policy.of_this_machine().keys == {own.public, given.public}
+    names = {each.name: each.key for each in known_rules().trusted}
+    assert names == {"ci": given.public, "own": own.public}
+
+
+def test_a_revoked_key_answers_for_nobody():
+    """What it signs anew would be refused, and the good signature gone."""
+    policy = Policy([OTHER], Rules(revoked={CI: "a file, line 1"}))
+    policy.check_signer(OTHER)
+    with pytest.raises(TrustError, match="it is revoked in a file, line 1"):
+        policy.check_signer(CI)
+
+
+def test_a_segment_of_nothing_is_no_way_to_a_signature():
+    """It has a name and signers all the same."""
+    assert Policy([OTHER]).unvouched("m.owb", [], NAME, [CI])
+    assert not Policy([CI]).unvouched("m.owb", [], NAME, [CI])
+    revoked = Rules(revoked_segments={NAME: "a file"})
+    assert Policy([CI], revoked).unvouched("m.owb", [], NAME, [CI])

@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         from .commands import overwinter
-        from .output import print_words
+        from .output import print_words, without_secrets
 
         with _warnings_told():
             code = overwinter.main(
@@ -39,8 +39,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 standalone_mode=False,
             )
     except click.ClickException as error:
+        words = io.StringIO()
+        error.show(file=words)
         with suppress(OSError):
-            error.show()
+            click.echo(without_secrets(words.getvalue()), nl=False, err=True)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _say("interrupted")

@@ -15,9 +15,16 @@ import click
 from .. import words
 from ..trust.signing import SECRET_PREFIX
 
-__all__ = ["print_json", "print_line", "print_table", "print_words", "printable"]
+__all__ = [
+    "print_json",
+    "print_line",
+    "print_table",
+    "print_words",
+    "printable",
+    "without_secrets",
+]
 
-_SECRET = re.compile(rf"{SECRET_PREFIX}\S+")
+_SECRET = re.compile(rf"{SECRET_PREFIX}[A-Za-z0-9+/=]+")
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -56,10 +63,13 @@ def print_line(text: str = "") -> None:
 
 def print_words(text: object) -> None:
     """Print one line of words on standard error, as long as that takes them."""
-    # Somebody may have given a key where a file's name belongs.
-    shown = _SECRET.sub(f"{SECRET_PREFIX}…", printable(text))
     with contextlib.suppress(OSError):
-        click.echo(f"overwinter: {shown}", err=True)
+        click.echo(f"overwinter: {without_secrets(printable(text))}", err=True)
+
+
+def without_secrets(text: str) -> str:
+    """Return *text* without a key that somebody gave where something else belongs."""
+    return _SECRET.sub(f"{SECRET_PREFIX}…", text)
 
 
 def printable(value: object) -> str:

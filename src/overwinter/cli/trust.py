@@ -21,13 +21,13 @@ from ..trust import (
     Rules,
     Trusted,
     editing,
-    existing_key,
     key_id_text,
     public_text,
 )
 from ..trust.configuration import rules_of_this_account, user_file
 from ..trust.editing import Subject, subject_of
 from ..trust.policy import known_rules
+from ..trust.signing import account_key, given_key
 from .codes import DAMAGED, FAILED
 from .options import json_option
 from .output import print_json, print_table, print_words
@@ -69,12 +69,13 @@ def add(
     What a trusted key signs is run by this account. Compare KEY with what its owner
     shows by `overwinter key show`.
     """
-    rules = known_rules()
+    rules = _known_rules()
     found = [_subject(each, rules) for each in subjects]
     if (kinds or until) and any(each.is_segment for each in found):
         raise click.UsageError("--kind and --until are limits of keys, not of segments")
     if nameless := [each for each in found if not (each.is_segment or each.name)]:
         raise click.UsageError(f"give the key a name: NAME:{nameless[0]}")
+    kinds = tuple(name for each in kinds for name in each.split(","))
     last = until.date() if until else None
     if last is not None and last < datetime.now(UTC).date():
         raise click.UsageError(f"--until {last} is past: the key would count never")
@@ -102,6 +103,14 @@ def _tell_others(subject: Subject) -> None:
     for each in rules_of_this_account().trusted:
         if each.key == subject.of and not each.where.startswith(f"{user_file()},"):
             print_words(f"{each.where} says also: trust {each}")
+
+
+def _known_rules() -> Rules:
+    problems: list[str] = []
+    rules = known_rules(problems=problems)
+    for each in problems:
+        print_words(each)
+    return rules
 
 
 def _subject(text: str, rules: Rules) -> Subject:
@@ -139,7 +148,7 @@ def remove(subject: str) -> int:
 
     It concerns your own file only; to end what another place says, revoke it.
     """
-    found = _subject(subject, known_rules())
+    found = _subject(subject, _known_rules())
     _tell(
         editing.remove(found),
         f"{found} is removed from {user_file()}",
@@ -178,15 +187,16 @@ def revoke(subject: str) -> int:
     That beats every place that trusts it, your own key's too. What was populated
     before stays where it is.
     """
-    found = _subject(subject, known_rules())
+    found = _subject(subject, _known_rules())
     _tell(
         editing.revoke(found),
         f"{found} is revoked, as {user_file()} says; what it signed and was populated "
         "before stays in the caches",
         f"{found} was revoked already",
     )
-    own = existing_key()
-    if own is not None and own.public == found.of:
+    for own in (given_key(), account_key()):
+        if own is None or own.public != found.of:
+            continue
         print_words(
             f"it is the key that signs here, from {own.where}: what it signs from now "
             "on is refused too, so give this account another"
@@ -205,7 +215,7 @@ def _tell(is_changed: bool, words: str, otherwise: str) -> None:
 @json_option
 def list_(as_json: bool) -> int:
     """List what is trusted and revoked here, and what says so."""
-    rows = list(_said(known_rules()))
+    rows = list(_said(_known_rules()))
     if as_json:
         print_json({"version": _JSON_VERSION, "rules": rows})
         return 0
@@ -275,6 +285,8 @@ def why(file: str, as_json: bool) -> int:
     command that would change.
     """
     policy = Policy.of_this_machine()
+    for each in policy.problems:
+        print_words(each)
     with Bundle(file) as bundle:
         judged = judge(bundle, policy, looked_at=sys.maxsize)
         # From the twenty-first on they are refused by one error.

@@ -18,6 +18,7 @@ from pathlib import Path
 import attrs
 
 from ..errors import NotFoundError, StoreError, TrustError
+from ..ownership import is_open_to_others
 from ..sources import FileSource
 from .places import place_of
 from .public import NAME, is_weak, key_of, public_text
@@ -207,10 +208,34 @@ def _refused(where: str, found: str, expected: str) -> TrustError:
 def _files(environ: Mapping[str, str]) -> Iterator[Path]:
     """Give the files that may say something, the account's own first."""
     with contextlib.suppress(StoreError):  # no home, and so no file in it
-        yield user_file(environ)
+        path = user_file(environ)
+        if _is_in_reach(path.parent.parent):
+            yield path
     for base in (environ.get("XDG_CONFIG_DIRS") or "/etc/xdg").split(":"):
         if os.path.isabs(base):
             yield Path(base) / "overwinter" / "trust"
+
+
+def _is_in_reach(base: Path) -> bool:
+    """
+    Return whether this account's configuration can be there.
+
+    A container may say somebody else's home, as of root, or none, as /dev/null: what
+    is said in there is not about this account.
+    """
+    for each in (base, *base.parents):
+        try:
+            found = os.stat(each)
+        except (FileNotFoundError, NotADirectoryError, PermissionError):
+            continue  # is it there, what is above it says more
+        except OSError:
+            break
+        if not stat.S_ISDIR(found.st_mode):
+            return False
+        effective = os.access in os.supports_effective_ids
+        is_open = os.access(each, os.X_OK, effective_ids=effective)
+        return found.st_uid == os.geteuid() or is_open
+    return True
 
 
 def read_all(path: Path, lines: list[str]) -> Rules:
@@ -248,11 +273,12 @@ def read_lines(path: Path) -> list[str]:
         if source.size > _MAX_FILE:
             found = f"{source.size:,} bytes"
             raise _refused(source.name, found, f"{_MAX_FILE:,} at most")
-        _check_owner(source.name, source.owner, source.mode)
+        _check_owner(source.name, source.owner, source.group, source.mode)
         # What manages configuration may have put a link here: two folders hold it.
         for folder in {path.parent, Path(os.path.realpath(path)).parent}:
             status = os.stat(folder)
-            _check_owner(str(folder), status.st_uid, stat.S_IMODE(status.st_mode))
+            mode = stat.S_IMODE(status.st_mode)
+            _check_owner(str(folder), status.st_uid, status.st_gid, mode)
         return source.read(0, source.size).decode().splitlines()
     except UnicodeDecodeError as error:
         raise _refused(source.name, "bytes that are no UTF-8", "text") from error
@@ -268,10 +294,10 @@ def _unreadable(name: str, reason: str) -> TrustError:
     return _refused(name, f"what cannot be read ({reason})", "a file of rules")
 
 
-def _check_owner(name: str, owner: int, mode: int) -> None:
+def _check_owner(name: str, owner: int, group: int, mode: int) -> None:
     if owner not in (os.geteuid(), 0):
         found = f"what belongs to user {owner}"
-    elif mode & 0o022:
+    elif is_open_to_others(mode, group):
         found = f"what others may write (mode {mode:04o})"
     else:
         return

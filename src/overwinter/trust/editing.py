@@ -22,8 +22,9 @@ from .configuration import (
     rules_of_this_account,
     user_file,
 )
+from .policy import OWN
 from .public import key_of, public_text
-from .signing import existing_key
+from .signing import account_key
 
 __all__ = ["Subject", "add", "checked_line", "remove", "revoke", "subject_of"]
 
@@ -64,6 +65,8 @@ def subject_of(text: str, rules: Rules) -> Subject:
     """
     if ":" not in text and key_of(text) is None:
         named = {each.key for each in rules.trusted if each.name == text}
+        if text == "own":  # whatever else a file calls so
+            named = {each.key for each in rules.trusted if each.where == OWN}
         if len(named) == 1:
             return Subject(named.pop(), text)
         of = f"the name of {len(named)} keys" if named else "the name of no key"
@@ -118,6 +121,9 @@ def checked_line(
                 "a name of its own",
                 "choose another",
             )
+        if subject.name == "own":
+            found = f"{subject}, the name of this account's own key"
+            raise _no_subject(found, "another name")
         trusted = Trusted(subject.of, subject.name, kinds, until, _GIVEN)
         line, meant = f"trust {trusted}", Rules((trusted,))
     try:
@@ -152,8 +158,9 @@ def add(
         StoreError: The file cannot be written.
     """
     line = checked_line(subject, kinds, until, environ)
-    own = existing_key(environ)
-    if own is not None and own.public == subject.of:
+    own = account_key(environ)
+    is_whole = kinds is None and until is None
+    if own is not None and own.public == subject.of and is_whole:
         return False
     return _edit(environ, _is_trust_in(subject), [line])
 

@@ -10,15 +10,16 @@ from datetime import UTC, date, datetime, timedelta
 
 import attrs
 
-from ..errors import TrustError
+from ..errors import OverwinterError, TrustError
 from .configuration import Rules, Trusted, rules_of_this_account
 from .public import is_weak, named_text, public_text
-from .signing import existing_key
+from .signing import KEY_VARIABLE, account_key, given_key
 
 __all__ = ["Permission", "Policy", "Refusal", "is_revoked_here", "known_rules"]
 
 NAMELESS = "key"
 OWN = "this machine's own key"
+SIGNS = f"{KEY_VARIABLE}, which signs here"
 _YEAR = timedelta(days=365)
 _NAMED = 3  # keys or segments in one refusal
 
@@ -78,17 +79,34 @@ class Refusal:
         return TrustError(source, self.found, self.expected, remedy)
 
 
-def known_rules(environ: Mapping[str, str] = os.environ) -> Rules:
+def known_rules(
+    environ: Mapping[str, str] = os.environ, problems: list[str] | None = None
+) -> Rules:
     """
-    Return what this account says, and its own key, of which it need not say it.
+    Return what this account says, and its own keys, of which it need not say it.
+
+    Args:
+        environ: The environment.
+        problems: Takes a line for each of these keys that cannot be used: whoever
+            loads needs none of them.
 
     Raises:
-        TrustError: What it says cannot be read as a whole.
-        StoreError: Its own key cannot be read.
+        TrustError: What it says cannot be read as a whole, or one of its keys
+            cannot be used and nobody takes *problems*.
+        StoreError: One of its keys cannot be read, likewise.
     """
-    key = existing_key(environ)
-    own = (Trusted(key.public, "own", where=OWN),) if key else ()
-    return Rules.joined([Rules(own), rules_of_this_account(environ)])
+    own: list[Trusted] = []
+    for find, name, where in ((given_key, "", SIGNS), (account_key, "own", OWN)):
+        try:
+            key = find(environ)
+        except OverwinterError as error:
+            if problems is None:
+                raise
+            problems.append(f"{error}; until then what it signed is not trusted")
+            continue
+        if key is not None and key.public not in [each.key for each in own]:
+            own.append(Trusted(key.public, name or key.name or "given", where=where))
+    return Rules.joined([Rules(tuple(own)), rules_of_this_account(environ)])
 
 
 def is_revoked_here(key: bytes, environ: Mapping[str, str] = os.environ) -> str:
@@ -107,6 +125,7 @@ class Policy:
         trusted: Public keys, 32 bytes each, or what they are trusted for.
         rules: What is trusted and revoked beside these.
         today: The day in UTC; the one of each question if not given.
+        problems: What of this machine's could not be used; each load tells it.
 
     Raises:
         TrustError: One of the keys is one by which anybody can sign.
@@ -118,8 +137,10 @@ class Policy:
         rules: Rules | None = None,
         *,
         today: date | None = None,
+        problems: Sequence[str] = (),
     ) -> None:
         rules = rules or Rules()
+        self.problems = tuple(problems)
         given = [
             each if isinstance(each, Trusted) else Trusted(each) for each in trusted
         ]
@@ -138,15 +159,15 @@ class Policy:
     @classmethod
     def of_this_machine(cls, environ: Mapping[str, str] = os.environ) -> "Policy":
         """
-        Return the policy of this account: its own key, and whom it names.
+        Return the policy of this account: its own keys, and whom it names.
 
         A machine that never saved has no key of its own, and none is made.
 
         Raises:
             TrustError: What it says cannot be read as a whole: then nothing counts.
-            StoreError: Its own key cannot be read.
         """
-        return cls((), known_rules(environ))
+        problems: list[str] = []
+        return cls((), known_rules(environ, problems), problems=problems)
 
     @property
     def keys(self) -> frozenset[bytes]:
@@ -214,7 +235,7 @@ class Policy:
                     "a key that is not",
                     "move the file of this machine's own key away (see overwinter key "
                     "list), and save again"
-                    if any(each.where == OWN for each in self.trusted.get(key, ()))
+                    if any(e.where in (OWN, SIGNS) for e in self.trusted.get(key, ()))
                     else "ask its owner to save again with another key",
                 )
         return self._stranger(signers)
@@ -240,6 +261,21 @@ class Policy:
             " or ".join(f"overwinter trust add {named_text(key)}" for key in shown),
         )
 
+    def check_signer(self, key: bytes) -> None:
+        """
+        Refuse a key that is to answer for what others signed, and is revoked.
+
+        Raises:
+            TrustError: It is.
+        """
+        if key in self.rules.revoked:
+            raise TrustError(
+                f"the key that signs here, {public_text(key)}",
+                f"it is revoked in {self.rules.revoked[key]}",
+                "one that is not",
+                "give this account another (see overwinter key list)",
+            )
+
     def unvouched(
         self,
         source: str,
@@ -252,6 +288,8 @@ class Policy:
 
         Signing again what a key with limits signed would end its limits.
         """
+        # What holds nothing has a name and signers all the same.
+        kinds = tuple(kinds) or ("nothing",)
         for kind, verdict in self.verdicts(kinds, digest, signers).items():
             if isinstance(verdict, Refusal):
                 return str(verdict.error(source, [digest]))
