@@ -100,7 +100,7 @@ def read_trailer(source: Source, start: int) -> Trailer:
         if offset + 2 * size != source.size:
             # This is the first copy of its pair: the second was cut away whole.
             recovery = "the second copy of the trailer is missing; nothing is lost"
-        elif _copy_that_ends_at(source, source.size - size, start) != found:
+        elif source.read(offset, size) != source.read(offset + size, size):
             recovery = "the first copy of the trailer is damaged; nothing is lost"
         return Trailer(segments, offset, recovery)
     return _recover(source, start)
