@@ -12,7 +12,7 @@ import pytest
 from acme.plans import Plan, registered
 from bundles import TORCH
 
-from overwinter import Bundle, CacheArtifactManager, save
+from overwinter import Bundle, CacheArtifactManager, load, save
 from overwinter.bundle import verify, write_bundle
 from overwinter.bundle.prefix import Header
 from overwinter.encode import encode
@@ -32,7 +32,9 @@ from overwinter.kinds import (
     InductorArtifact,
     NativeArtifact,
     PGOArtifact,
+    PrecompileArtifact,
 )
+from overwinter.repack import repack
 from overwinter.save import save_to_bytes
 from overwinter.trust import Policy, SigningKey, editing, own_key
 from overwinter.trust.editing import Subject
@@ -147,6 +149,52 @@ def test_a_save_may_be_signed_by_another_key(path):
     _save(path, ONE, key=key)
     with Bundle(path) as bundle:
         assert bundle.segments[0].signers == (key.public,)
+
+
+# --- one place for a key ----------------------------------------------------
+
+
+def _loaded(path: Path, cache: Path) -> dict[str, bytes]:
+    """Return the files of a cache that a load of the bundle at *path* fills."""
+    directories = {"torchinductor": lambda: str(cache)}
+    load(path, environment=ENVIRONMENT, directories=directories, strict=True)
+    return {each.name: each.read_bytes() for each in cache.rglob("*.*")}
+
+
+STATES = [b"learned %d" % number for number in range(5)]
+
+
+@pytest.mark.parametrize("order", ["01234", "43210", "20134"])
+def test_what_a_job_learned_last_is_what_its_next_start_finds(path, order):
+    """Torch writes a code state over the one before; a bundle must not go back."""
+    for number in order:
+        _save(path, PGOArtifact("job:0:", STATES[int(number)]))
+    latest = {"code_state_job_0_.pkl": STATES[int(order[-1])]}
+    assert _loaded(path, path.parent / "cache") == latest
+    repack(path, path.with_name("repacked"))
+    assert _loaded(path.with_name("repacked"), path.parent / "again") == latest
+
+
+def test_of_one_save_the_last_state_of_a_job_is_written(path):
+    """Whoever lists what was recorded lists the newest last."""
+    for order in ((0, 1, 2), (2, 1, 0), (0, 1, 0)):
+        states = [PGOArtifact("job:0:", STATES[number]) for number in order]
+        (group,) = encode(states, {})
+        assert group.columns["content"] == [STATES[order[-1]]]
+
+
+def test_of_two_packages_for_one_function_the_one_saved_last_is_loaded(path):
+    """A process that found one and compiled more writes both in its place."""
+    for content in (b"one shape", b"two shapes", b"three", b"four"):
+        _save(path, PrecompileArtifact("0" * 64, content))
+        cache = path.parent / content.decode()
+        load(
+            path,
+            environment=ENVIRONMENT,
+            directories={"torchinductor": lambda cache=cache: str(cache)},
+        )
+        (entry,) = cache.rglob("entry")
+        assert entry.read_bytes() == content
 
 
 # --- equal bytes ------------------------------------------------------------

@@ -59,6 +59,9 @@ class CacheArtifact:
     - ``key_grammar``: what its keys look like, or else its own ``check_key``;
     - ``caches``: what finds the directory of each cache that it writes into;
     - ``populate_after``: kinds that must be in their caches before this one;
+    - ``latest_wins``: where a cache has one place for a key and its framework writes
+      over what is there, that of two artifacts which `preference` does not tell apart
+      the one saved last wins, as it would there; else their digests decide;
     - ``environment_rules``: fields of the environment that matter to it.
     """
 
@@ -70,6 +73,7 @@ class CacheArtifact:
     key_grammar: ClassVar[KeyGrammar | None] = None
     caches: ClassVar[Mapping[str, Callable[[], str]]] = {}
     populate_after: ClassVar[tuple[str, ...]] = ()
+    latest_wins: ClassVar[bool] = False
     environment_rules: ClassVar[Mapping[str, Rule]] = {}
 
     key: str
@@ -152,6 +156,7 @@ class CacheArtifact:
         """
         Return what decides between two artifacts of one key: smaller wins.
 
-        Pure and total together with the digest: there is no clock to ask.
+        Pure and total together with the digest, or with the order of saving where
+        ``latest_wins``: there is no clock to ask.
         """
         return ()

@@ -236,6 +236,9 @@ class _Decoder:
 
     def is_new(self, kind: Kind, artifact: CacheArtifact) -> bool:
         assert self.seen is not None
+        if kind.cls.latest_wins:
+            # Saved again after another one, it is the latest again.
+            return True
         identity = kind.name, artifact.key, kind.digest(artifact)
         if identity in self.seen:
             return False

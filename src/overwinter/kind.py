@@ -154,6 +154,17 @@ class Kind:
         record = {name: column[0] for name, column in columns.items()}
         return record_digest(record, self.schema.payload_names)
 
+    def rank(self, artifact: CacheArtifact, place: int) -> tuple[Any, ...]:
+        """
+        Return what decides between artifacts of one key: smaller wins, of equals the
+        smaller digest.
+
+        Args:
+            artifact: One of this kind.
+            place: How many were saved before it.
+        """
+        return (artifact.preference(), -place if self.cls.latest_wins else 0)
+
     def winning_columns(
         self, artifacts: Sequence[CacheArtifact]
     ) -> dict[str, list[Any]]:
@@ -185,7 +196,7 @@ class Kind:
     ) -> list[int]:
         """Return those of *rows*, all of one key, that are kept, the best first."""
         ranked = sorted(
-            (artifacts[row].preference(), self.digest(artifacts[row]), row)
+            (self.rank(artifacts[row], row), self.digest(artifacts[row]), row)
             for row in rows
         )
         if self.schema.cardinality == ONE:

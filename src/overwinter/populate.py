@@ -64,6 +64,7 @@ class Staging(Closing):
         self._caches: dict[str, CacheDirectory | OverwinterError] = {}
         self._full = ""  # why nothing more is put into any cache
         self._staged: dict[tuple[CacheDirectory, str], _Staged] = {}
+        self._n_given = 0
 
     def close(self) -> None:
         """Remove what was staged and not published."""
@@ -130,9 +131,14 @@ class Staging(Closing):
         directory = self._directory(entry.cache)
         place = directory, entry.path
         kind = CacheArtifactFactory.kind(artifact.type())
+        self._n_given += 1
         # Of two kinds that claim one file the first by name wins: what they
         # prefer cannot be compared.
-        rank = (kind.name, *artifact.preference(), kind.digest(artifact))
+        rank = (
+            kind.name,
+            kind.rank(artifact, self._n_given),
+            kind.digest(artifact),
+        )
         other = self._staged.get(place)
         if other is not None and other.rank <= rank:
             return

@@ -15,7 +15,7 @@ from typing import IO, Any
 import attrs
 
 from . import files
-from .bundle import Bundle, KindStamp, RecordBlock, Segment
+from .bundle import Bundle, RecordBlock, Segment
 from .bundle.identity import record_digest
 from .bundle.merging import Row, merge, read_payloads_of
 from .bundle.prefix import Header, write_prefix
@@ -230,7 +230,7 @@ class _Repack:
                 # A ValueError: what was read can be nested deeper than what is written.
                 self.damaged(error)
                 continue
-            rank = _rank(kind, row.kind, columns)
+            rank = _rank(kind, row, columns)
             if rank is not None:
                 ranked.append((*rank, -row.kind.version, stored, row))
             elif stored not in distinct:
@@ -339,9 +339,10 @@ def _groups(segments: Iterable[Segment]) -> list[list[RecordBlock]]:
 
 
 def _rank(
-    kind: Kind | None, stamp: KindStamp, columns: Columns
+    kind: Kind | None, row: Row, columns: Columns
 ) -> tuple[tuple[Any, ...], bytes] | None:
     """Return what a record is compared by: better first; ``None`` if by nothing."""
+    stamp = row.kind
     if kind is None or stamp.version > kind.schema.version:
         return None
     if kind.schemas[stamp.version].fingerprint != stamp.fingerprint:
@@ -351,6 +352,7 @@ def _rank(
         if migrated.faults:
             return None
         (artifact,) = kind.build(migrated.columns)
-        return artifact.preference(), kind.digest(artifact)
+        place = row.content.block.segment.number
+        return kind.rank(artifact, place), kind.digest(artifact)
     except Exception:  # a step may fail, and the validators of the class ask for more
         return None

@@ -34,6 +34,8 @@ class PGOArtifact(CacheArtifact):
 
     key_grammar = _KEY
     caches = CACHES
+    # A job writes what it learned over what it knew before.
+    latest_wins = True
     environment_rules = PICKLE_RULES
 
     @staticmethod
