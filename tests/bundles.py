@@ -99,11 +99,11 @@ def built(
 def appended(
     data: bytes, *records: Records, key: SigningKey | None = KEY, level: int = 0
 ) -> bytes:
-    """Return *data* with one more segment; as it is where it has that already."""
+    """Return *data* with one more segment, equal to one that it has or not."""
     file = io.BytesIO(data)
     file.seek(0, io.SEEK_END)
-    entry = append_segment(file, BytesSource(data), records, key=key, level=level)
-    return data if entry is None else file.getvalue()
+    append_segment(file, BytesSource(data), records, key=key, level=level)
+    return file.getvalue()
 
 
 def sample() -> bytes:

@@ -137,6 +137,7 @@ def test_a_report_is_json_of_a_versioned_layout():
     assert list(OUTCOMES) == [
         "migrated",
         "present",
+        "surplus",
         "reduced",
         "opaque",
         "quarantined",
@@ -154,7 +155,10 @@ def test_a_report_reads_as_a_table():
         "1,234 bytes, 0.50 s\n"
         "problem: bundle.owb: cut\n"
         "migrated: 1 (brought to the newest version of its kind)\n"
-        "present: 1 (in its cache already, and left as it was)\n"
+        "present: 1 (there already, and left as it was)\n"
+        "surplus: 1 (left out, for as many others of its key as are used are "
+        "preferred)\n"
+        "  inductor surplus: for surplus\n"
         "reduced: 1 (written for older readers, without what they do not know)\n"
         "  inductor reduced: for reduced\n"
         "opaque: 1 (of a kind or version that this release does not know; kept)\n"

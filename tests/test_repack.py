@@ -2,6 +2,7 @@
 
 import itertools
 import tracemalloc
+from functools import partial
 
 import attrs
 import pytest
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 import overwinter
 from overwinter import Bundle, CacheArtifactManager
 from overwinter.bundle import verify
+from overwinter.encode import encode
 from overwinter.errors import ConflictError, NotFoundError
 from overwinter.files import write_all
 from overwinter.kinds.autotune import AutotuneArtifact
@@ -46,10 +48,14 @@ def graph(key: str, content: bytes) -> InductorArtifact:
 
 
 def saved(path, *saves, key=KEY, level=3):
-    """Save each list of artifacts in turn; return the bytes."""
+    """Append each list of artifacts, equal ones too; return the bytes."""
+    data = path.read_bytes() if path.exists() else b""
     for artifacts in saves:
-        overwinter.save(path, artifacts, environment=MACHINE, key=key, level=level)
-    return path.read_bytes()
+        records = encode(artifacts, MACHINE)
+        append = partial(appended, data) if data else built
+        data = append(*records, key=key, level=level)
+    path.write_bytes(data)
+    return data
 
 
 def repacked(data, path, policy=POLICY):

@@ -164,7 +164,7 @@ def _loaded(path: Path, cache: Path) -> dict[str, bytes]:
 STATES = [b"learned %d" % number for number in range(5)]
 
 
-@pytest.mark.parametrize("order", ["01234", "43210", "20134"])
+@pytest.mark.parametrize("order", ["01234", "43210", "010", "0110", "20102"])
 def test_what_a_job_learned_last_is_what_its_next_start_finds(path, order):
     """Torch writes a code state over the one before; a bundle must not go back."""
     for number in order:
@@ -340,7 +340,7 @@ _SAVER = """
     while not os.path.exists(path + ".go"):
         pass
     for number in range(times):
-        artifact = InductorArtifact("f" + me * 51, b"%d" % number)
+        artifact = InductorArtifact("f" + me * 50 + chr(97 + number), me.encode())
         save(path, [artifact], environment=said)
 """
 
@@ -358,10 +358,48 @@ def test_processes_that_save_at_once_lose_nothing(path, times):
     loaded = CacheArtifactManager.deserialize(
         path, environment=ENVIRONMENT, strict=True
     )
-    found = sorted((each.key[1], each.content) for each in loaded["inductor"])
-    assert found == sorted((me, b"%d" % n) for me in "abc" for n in range(times))
+    found = sorted(each.key[1] + each.key[-1] for each in loaded["inductor"])
+    assert found == sorted(me + chr(97 + n) for me in "abc" for n in range(times))
     with Bundle(path) as bundle:
         assert list(verify(bundle)) == []
+
+
+_RANK = """
+    import json, os, sys
+    from overwinter import save
+    from overwinter.kinds import InductorArtifact
+    from overwinter.trust import SigningKey
+    path, rank, said = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+    def graph(number):
+        key = "f" + "k" * 49 + chr(97 + number // 26) + chr(97 + number % 26)
+        return InductorArtifact(key, bytes((number * at) % 251 for at in range(5000)))
+    artifacts = [*map(graph, range(20)), graph(20 + rank)]
+    open(f"{path}.ready-{rank}", "w").close()
+    while not os.path.exists(path + ".go"):
+        pass
+    save(path, artifacts, environment=said, key=SigningKey(bytes(32)), level=0)
+"""
+
+
+def test_ranks_that_save_at_once_write_what_they_share_once(path):
+    """Each decides under the lock, so that one of them writes it and the others see."""
+    ranks = 8
+    rank = [sys.executable, "-c", textwrap.dedent(_RANK), str(path)]
+    said = json.dumps(ENVIRONMENT)
+    processes = [subprocess.Popen([*rank, str(n), said]) for n in range(ranks)]
+    while len(list(path.parent.glob("*.ready-*"))) < ranks:
+        assert all(each.poll() is None for each in processes)
+    path.with_name(path.name + ".go").touch()
+    assert [each.wait(timeout=60) for each in processes] == [0] * ranks
+    content = (20 + ranks) * 5000
+    assert os.path.getsize(path) <= 1.1 * content + ranks * 2_000
+    with Bundle(path) as bundle:
+        assert list(verify(bundle)) == []
+        assert [
+            sum(block.stamp.rows for block in segment.blocks)
+            for segment in bundle.segments
+        ] == [21, *[1] * (ranks - 1)]
+        assert len(bundle.keys()["inductor"]) == 20 + ranks
 
 
 def test_a_bundle_that_appears_during_a_first_save_is_appended_to(path, monkeypatch):

@@ -16,7 +16,8 @@ __all__ = ["OUTCOMES", "CacheInfo", "Note"]
 # What may become of an artifact beside being saved or put into its cache.
 OUTCOMES = {
     "migrated": "brought to the newest version of its kind",
-    "present": "in its cache already, and left as it was",
+    "present": "there already, and left as it was",
+    "surplus": "left out, for as many others of its key as are used are preferred",
     "reduced": "written for older readers, without what they do not know",
     "opaque": "of a kind or version that this release does not know; kept",
     "quarantined": "damaged, or with a key that is none; left out",
@@ -58,8 +59,8 @@ class CacheInfo:
         problems: What was wrong with the bundle as a whole.
         n_bytes: Bytes of the artifacts' contents.
         seconds: Time that it took.
-        migrated, present, reduced, opaque, quarantined, skipped, refused, failed: See
-            ``OUTCOMES``; each a list of `Note`.
+        migrated, present, surplus, reduced, opaque, quarantined, skipped, refused,
+            failed: See ``OUTCOMES``; each a list of `Note`.
 
     Source:
         ``torch.compiler._cache.CacheInfo``.
@@ -73,6 +74,7 @@ class CacheInfo:
     seconds: float = 0.0
     migrated: list[Note] = attrs.field(factory=list)
     present: list[Note] = attrs.field(factory=list)
+    surplus: list[Note] = attrs.field(factory=list)
     reduced: list[Note] = attrs.field(factory=list)
     opaque: list[Note] = attrs.field(factory=list)
     quarantined: list[Note] = attrs.field(factory=list)

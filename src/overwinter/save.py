@@ -15,6 +15,7 @@ from .encode import Target, encode
 from .environment import Environment, capture, unstated
 from .factory import CacheArtifactFactory
 from .files import PathLike
+from .held import Held
 from .info import CacheInfo, Note
 from .sources import FileSource
 from .trust import SigningKey, own_key
@@ -39,8 +40,8 @@ def save(
     """
     Save *artifacts* in the bundle at *path*, signed by this machine's key.
 
-    A bundle that exists gains a segment and loses nothing; one that holds these
-    very artifacts already is left as it is.
+    A bundle that exists gains a segment of what it does not hold yet, and loses
+    nothing; where it holds all of it, it is left as it is.
 
     Args:
         path: The bundle.
@@ -55,7 +56,9 @@ def save(
             promise holds for them, and the bundle says so.
 
     Returns:
-        What was saved; empty, and nothing written, where there is no artifact.
+        What was saved; empty, and nothing written, where there is no artifact. What
+        the bundle held before is in ``info.present`` as well; what it needs not, for
+        it holds others that are preferred, is in ``info.surplus`` instead.
 
     Raises:
         KeyGrammarError: A key is none of its kind: no load would use it.
@@ -89,7 +92,7 @@ def save(
             with files.creating(path) as file:
                 write_bundle(file, records, writer=WRITER, key=key, level=level)
         except FileExistsError:
-            _append(path, records, key, level)
+            _append(path, records, key, level, info)
     info.seconds = time.perf_counter() - started
     return info
 
@@ -178,14 +181,28 @@ def _info(records: list[Records]) -> CacheInfo:
 
 
 def _append(
-    path: PathLike, records: list[Records], key: SigningKey, level: int
+    path: PathLike,
+    records: list[Records],
+    key: SigningKey,
+    level: int,
+    info: CacheInfo,
 ) -> None:
     # The lock comes first: what is read under it nobody else can change.
     with files.appending(path) as file:
         source = FileSource(path)
+        held = Held(source, key)
         try:
-            entry = append_segment(file, source, records, key=key, level=level)
-            if entry is None:
+            entry = append_segment(
+                file, source, records, key=key, level=level, new=held.new
+            )
+            if entry is not None and held.is_in_vain(entry.digest):
                 file.truncate(source.size)
         finally:
             source.close()
+    info.present += held.present
+    info.surplus += held.surplus
+    info.n_bytes -= held.surplus_size
+    for note in held.surplus:
+        info.artifacts[note.kind].remove(note.key)
+    if entry is not None:
+        held.remember(entry.digest)

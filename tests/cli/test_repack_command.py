@@ -49,7 +49,8 @@ def test_a_bundle_is_repacked(run, tmp_path):
 def test_the_report_is_versioned_json(run, tmp_path):
     """Losers are named with kind, key and reason."""
     path = tmp_path / "a.owb"
-    saved(path, *(b"%d" % n for n in range(9)))
+    variants = [InductorArtifact("f" + "a" * 51, b"%d" % n) for n in range(9)]
+    overwinter.save(path, variants, environment=ENVIRONMENT)
     code, out, _ = run("repack", path, "-o", tmp_path / "new.owb", "--json")
     report = json.loads(out)
     assert code == 0

@@ -6,7 +6,8 @@ is made of: ``prefix``, ``trailer``, ``blocks`` (record and payload blocks and t
 layout that places them), ``segment`` (foot, statement, signatures), ``packing``
 and ``unpacking`` (payloads and references to them). Over them, to write:
 ``segment_writer``, ``writer``, ``rewriting``, ``union``; to read: ``record_block``,
-``segment_reader``, ``reader``, ``streaming``, ``merging``, ``verifying``.
+``segment_reader``, ``reader``, ``streaming``, ``merging``, ``verifying``; to append
+only what is new: ``finding``, ``comparing``.
 """
 
 from .reader import Bundle, Record, RecordBlock, Rows, Segment

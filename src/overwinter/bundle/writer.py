@@ -6,7 +6,7 @@ asked of the clock, and signatures are deterministic.
 Layout: ``schema/FORMAT.md``.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, groupby, islice, pairwise
 from operator import add, ge, itemgetter
 from typing import IO, Any
@@ -15,23 +15,20 @@ import attrs
 
 from ..codec import Columns, collector_paused, pack
 from ..environment import Environment
-from ..errors import FormatError, VersionError, WrongShapeError
+from ..errors import WrongShapeError
 from ..files import write_all
 from ..limits import MAX_PAYLOADS, MAX_RECORD_BLOCK
 from ..sources import Source
 from ..trust import SigningKey
 from ..workers import Workers
-from .ends import Ends
 from .foot import Foot
 from .identity import record_digest
 from .prefix import PREFIX, Header, read_prefix, write_prefix
-from .segment_reader import Segment
 from .segment_writer import SegmentWriter
 from .statement import KindStamp
 from .trailer import SegmentEntry, read_trailer, write_trailer
-from .verifying import verify_segment
 
-__all__ = ["DEFAULT_LEVEL", "Records", "append_segment", "write_bundle"]
+__all__ = ["DEFAULT_LEVEL", "New", "Records", "append_segment", "write_bundle"]
 
 DEFAULT_LEVEL = 3  # of zstd; 0 stores
 
@@ -68,6 +65,9 @@ class Records:
         return self.stamp.kind, self.stamp.version, environment
 
 
+New = Callable[[Sequence[SegmentEntry], Sequence[Records]], Sequence[Records]]
+
+
 def write_bundle(
     file: IO[bytes],
     records: Iterable[Records],
@@ -100,10 +100,11 @@ def write_bundle(
 def append_segment(
     file: IO[bytes],
     source: Source,
-    records: Iterable[Records],
+    records: Sequence[Records],
     *,
     key: SigningKey | None,
     level: int = DEFAULT_LEVEL,
+    new: New | None = None,
 ) -> SegmentEntry | None:
     """
     Append one segment to the bundle that is both *file* and *source*.
@@ -114,10 +115,11 @@ def append_segment(
         records: What to write; one at least.
         key: Signs the segment.
         level: zstd level, 0 to store.
+        new: Says which of *records* the bundle needs, by the segments that it has;
+            all if not given.
 
     Returns:
-        Where the segment lies; ``None`` where the bundle holds it already, whole
-        and signed by *key*, in which case the caller cuts the file back.
+        Where the segment lies; ``None`` where it needs none, and nothing is written.
 
     Raises:
         FormatError: The bundle has no sound prefix or trailer.
@@ -127,28 +129,15 @@ def append_segment(
     header = read_prefix(source)
     header.check_writable(source.name)
     known = read_trailer(source, PREFIX.size + header.size).segments
+    if new is not None:
+        records = new(known, records)
+        if not records:
+            return None
     segment = _write_segment(file, records, key, level)
-    if any(_is_held(source, entry, segment.digest, key) for entry in known):
-        return None
     entry = SegmentEntry(source.size, segment.segment_size, segment.digest)
     end = source.size + segment.segment_size
     write_all(file, [write_trailer([*known, entry], end)])
     return entry
-
-
-def _is_held(
-    source: Source, entry: SegmentEntry, digest: bytes, key: SigningKey | None
-) -> bool:
-    """Return whether *entry* is the segment of this name, whole and signed by *key*."""
-    if entry.digest != digest:
-        return False
-    try:
-        segment = Segment(Ends(source), entry, 0)
-    except (FormatError, VersionError):
-        return False
-    signed = key is None or key.public in segment.signers
-    # Its blocks are read as well: saving again is how a damaged bundle is mended.
-    return signed and not any(verify_segment(segment))
 
 
 def _write_segment(
