@@ -8,17 +8,21 @@ from typing import Any
 import attrs
 import pytest
 from acme.plans import Plan, registered
+from bundles import TORCH
 
-from overwinter import CacheArtifact, CacheEntry, CacheInfo
+from overwinter import CacheArtifact, CacheEntry, CacheInfo, load, save
 from overwinter.cache_directory import CacheDirectory, Staged
 from overwinter.errors import KeyGrammarError, KindCodeError, NotFoundError, StoreError
+from overwinter.factory import CacheArtifactFactory
 from overwinter.kinds import (
     AOTAutogradArtifact,
     AutotuneArtifact,
     InductorArtifact,
     NativeArtifact,
 )
+from overwinter.limits import MAX_VARIANTS
 from overwinter.populate import Staging, populate_order
+from overwinter.repack import repack
 
 GRAPH = "f" + "a" * 51
 
@@ -251,6 +255,70 @@ def test_variants_of_one_key_are_files_side_by_side(cache):
         staging.publish()
     assert len([path for path in cache.rglob("*") if path.is_file()]) == 2
     assert info.inductor_artifacts == [GRAPH, GRAPH]
+
+
+def _graphs(cache: Path) -> set[bytes]:
+    """Return the contents of the graphs in a cache."""
+    return {each.read_bytes() for each in cache.rglob("fxgraph/*/*/*")}
+
+
+def test_of_many_variants_the_preferred_are_put_there(cache):
+    """Torch tries each in turn; whatever the order, the same eight, and it is said."""
+    other = InductorArtifact("f" + "b" * 51, b"alone")
+    variants = [InductorArtifact(GRAPH, b"%d" % n) for n in range(MAX_VARIANTS + 4)]
+    turned = [variants, variants[::-1], variants[5:] + variants[:5]]
+    for number, order in enumerate(turned):
+        info = CacheInfo()
+        root = cache / str(number)
+        with Staging({"torchinductor": lambda root=root: str(root)}, info) as staging:
+            staging.stage([*order[:3], other])
+            staging.stage(order[3:])
+            staging.publish()
+        kind = CacheArtifactFactory.kind("inductor")
+        best = sorted(variants, key=kind.digest)[:MAX_VARIANTS]
+        assert _graphs(root) == {each.content for each in [*best, other]}
+        assert sorted(info.inductor_artifacts) == [GRAPH] * MAX_VARIANTS + [other.key]
+        assert [note.key for note in info.surplus] == [GRAPH] * 4
+        assert info.surplus[0].reason == (
+            "8 other variants of its key are preferred; overwinter repack writes the "
+            "bundle again without such"
+        )
+        assert not info.failed
+        assert info.n_bytes == sum(len(each.content) for each in [*best, other])
+
+
+def test_a_repacked_bundle_fills_a_cache_as_it_did_before(cache, tmp_path):
+    """What a load leaves out is what a repack leaves out."""
+    variants = [InductorArtifact(GRAPH, b"%d" % n) for n in range(MAX_VARIANTS + 4)]
+    save(tmp_path / "a.owb", variants, environment=TORCH)
+    repack(tmp_path / "a.owb", tmp_path / "b.owb")
+    for name in ("a", "b"):
+        load(
+            tmp_path / f"{name}.owb",
+            environment=TORCH,
+            directories={"torchinductor": lambda name=name: str(cache / name)},
+            strict=True,
+        )
+    assert _graphs(cache / "a") == _graphs(cache / "b")
+    assert len(_graphs(cache / "a")) == MAX_VARIANTS
+
+
+def test_a_variant_whose_place_another_kind_has_leaves_room(cache, monkeypatch):
+    """It is not there, so it is not counted; the other's file is never taken away."""
+    variants = [InductorArtifact(GRAPH, b"%d" % n) for n in range(MAX_VARIANTS + 1)]
+    kind = CacheArtifactFactory.kind("inductor")
+    ranked = sorted(variants, key=kind.digest)
+    entry = CacheEntry("torchinductor", ranked[3].cache_entry().path, b"another's")
+    monkeypatch.setattr(Plan, "cache_entry", lambda _: entry)
+    info = CacheInfo()
+    with Staging({"torchinductor": lambda: str(cache)}, info) as staging:
+        staging.stage(ranked[:-1])
+        staging.stage([Plan("a", b"")])
+        staging.stage([ranked[-1], ranked[3]])
+        staging.publish()
+    there = {each.content for each in variants} - {ranked[3].content}
+    assert _graphs(cache) == {*there, b"another's"}
+    assert not info.surplus
 
 
 # --- order ------------------------------------------------------------------

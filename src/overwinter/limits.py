@@ -138,6 +138,7 @@ MAX_PATH_PART = 255
 # Faults listed in one error: enough to see a pattern, few enough to read.
 MAX_FAULTS = 20
 
-# Variants of one key that a repack keeps: a graph compiled under more guards than
-# this is recompiled all the time anyway, and every variant is tried in turn.
+# Variants of one key that are saved, loaded, and kept by a repack: a graph compiled
+# under more guards than this is recompiled all the time anyway, and every variant is
+# tried in turn.
 MAX_VARIANTS = 8

@@ -21,10 +21,19 @@ from .errors import KindCodeError, OverwinterError, StoreError
 from .factory import CacheArtifactFactory
 from .files import told
 from .info import CacheInfo, Note
+from .kind import Kind
+from .limits import MAX_VARIANTS
+from .schema.model import ONE
 
 __all__ = ["Prepare", "Staging", "populate_order"]
 
 Prepare = Callable[[list[CacheArtifact]], Iterable[CacheArtifact]]
+
+
+_SURPLUS = (
+    f"{MAX_VARIANTS} other variants of its key are preferred; overwinter repack writes "
+    "the bundle again without such"
+)
 
 
 @attrs.frozen
@@ -64,6 +73,8 @@ class Staging(Closing):
         self._caches: dict[str, CacheDirectory | OverwinterError] = {}
         self._full = ""  # why nothing more is put into any cache
         self._staged: dict[tuple[CacheDirectory, str], _Staged] = {}
+        # By kind and key, of what may have several.
+        self._places: dict[tuple[str, str], list[tuple[CacheDirectory, str]]] = {}
         self._n_given = 0
 
     def close(self) -> None:
@@ -142,6 +153,13 @@ class Staging(Closing):
         other = self._staged.get(place)
         if other is not None and other.rank <= rank:
             return
+        variants = self._variants_of(kind, artifact.key)
+        last = None
+        if len({*variants, place}) > MAX_VARIANTS:
+            last = max(variants, key=lambda each: self._staged[each].rank)
+            self._info.surplus.append(Note(kind.name, artifact.key, _SURPLUS))
+            if self._staged[last].rank <= rank:
+                return
         content = entry.content_in(directory.path)
         file = directory.stage(content, mode=entry.mode)
         self._staged[place] = _Staged(
@@ -154,6 +172,25 @@ class Staging(Closing):
             entry.order,
             rank,
         )
+        if place not in variants:
+            variants.append(place)
+        if last is not None:
+            del self._staged[last]
+            variants.remove(last)
+
+    def _variants_of(self, kind: Kind, key: str) -> list[tuple[CacheDirectory, str]]:
+        """Return where variants of a key are staged; none where it has one place."""
+        if kind.schema.cardinality == ONE:
+            return []
+        places = self._places.setdefault((kind.name, key), [])
+        # Another kind may have taken the place of one.
+        places[:] = [
+            each
+            for each in places
+            if (staged := self._staged.get(each)) is not None
+            and (staged.kind, staged.key) == (kind.name, key)
+        ]
+        return places
 
     def _directory(self, cache: str) -> CacheDirectory:
         found = self._caches.get(cache)
