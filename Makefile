@@ -45,7 +45,7 @@ fuzz-checker: $(READY)  ## hold the checker of schemas against 100,000 random ed
 demo: $(READY)  ## run examples/warm_start.py
 	.venv/bin/python examples/warm_start.py
 
-bench: $(READY)  ## measure W1 to W7 beside their peers; fails below a floor
+bench: $(READY)  ## measure W1 to W8 beside their peers; fails below a floor
 	.venv/bin/python -m benchmarks $(BENCH)
 
 attacks: $(READY)  ## time and memory of each attack; fails beyond the promise

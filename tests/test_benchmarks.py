@@ -17,6 +17,7 @@ from benchmarks import (
     timing,
     w5,
     w7,
+    w8,
     workloads,
 )
 from benchmarks.__main__ import WORKLOADS
@@ -150,6 +151,17 @@ def test_what_signatures_cost_is_measured_where_they_decide(tmp_path):
     save(bundle, [InductorArtifact("f" + "b" * 51, b"x")], key=SigningKey(bytes(32)))
     with pytest.raises(subprocess.CalledProcessError):
         w7.signing_seconds(1, bundle, key)
+
+
+def test_a_bundle_grows_by_what_is_new(tmp_path):
+    """Bytes are the same in every run: each floor of W8 is a bound that holds."""
+    found = w8.run(running.Options(1, tmp_path))
+    for goal in w8.GOALS:
+        assert goals.verdict(goal, goal.figure(found)) == "target met"
+    plain = w8.sizes(tmp_path)
+    for name in (w8.AGAIN, w8.STATES):
+        size, content = plain[name]
+        assert size <= content + w8.SAVES * 2_000
 
 
 RESULT = report.Result(
