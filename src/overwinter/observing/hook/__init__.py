@@ -1,0 +1,3 @@
+"""
+The folder that observed commands have on ``PYTHONPATH``: it holds nothing to import.
+"""
