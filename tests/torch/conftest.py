@@ -54,13 +54,19 @@ def signing_key(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def compilers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of two that hold a ``g++`` which counts: ``new``, ``old``."""
+    folder = tmp_path_factory.mktemp("compilers")
+    for name in ("new", "old"):
+        write_compiler(folder / name, old=name == "old")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def run(
-    tmp_path_factory: pytest.TempPathFactory, signing_key: Path
+    tmp_path_factory: pytest.TempPathFactory, signing_key: Path, compilers: Path
 ) -> Callable[..., Job]:
     """Return a function that runs a job with an empty home, TMPDIR and cache."""
-    compilers = tmp_path_factory.mktemp("compilers")
-    for name in ("new", "old"):
-        write_compiler(compilers / name, old=name == "old")
     clean = {
         name: value
         for name, value in os.environ.items()

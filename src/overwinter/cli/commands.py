@@ -5,6 +5,7 @@ The group of commands.
 import click
 
 from ..version import VERSION
+from .certify import certify
 from .diff import diff
 from .export import export
 from .forecast import forecast
@@ -32,6 +33,7 @@ def overwinter() -> None:
     """Compile caches that survive the winter between versions."""
 
 
+overwinter.add_command(certify)
 overwinter.add_command(diff)
 overwinter.add_command(export)
 overwinter.add_command(forecast)

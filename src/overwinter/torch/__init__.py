@@ -12,6 +12,8 @@ Importing this module does not import torch; its functions do.
 """
 
 import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
 from ..encode import Target
@@ -26,7 +28,11 @@ from .draining import Drained, drain, tuned_on
 from .exporting import export
 from .rescuing import rescue
 
+if TYPE_CHECKING:
+    from .certificate import Certificate
+
 __all__ = [
+    "certify",
     "environment",
     "export",
     "load",
@@ -94,6 +100,29 @@ def load(path: PathLike, *, strict: bool = False, required: bool = False) -> Cac
         OverwinterError: Only if *strict*, or *required* and it cannot be opened.
     """
     return populating.load(path, strict=strict, required=required)
+
+
+def certify(path: PathLike, function: Callable[[], object]) -> "Certificate":
+    """
+    Call *function* in a new process that starts from a bundle and from nothing else.
+
+    Args:
+        path: The bundle.
+        function: Called without arguments; one that a new process can import, for
+            this one cannot forget what it compiled.
+
+    Returns:
+        What it missed, of which ``certified`` is whether it missed nothing.
+
+    Raises:
+        TypeError: No new process can import *function*.
+        StoreError: There is no such bundle, or no space for the caches.
+        FormatError: It is none, or damaged.
+        VersionError: It needs a later release.
+    """
+    from . import certifying  # and processes, of which no other function knows
+
+    return certifying.certify(path, function)
 
 
 def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:

@@ -1,0 +1,235 @@
+"""
+Certifying: does a bundle hold all that a command needs?
+
+The command starts with an empty home, TMPDIR and caches, filled from the bundle, and
+what its processes start, read and write tells what they missed. What cannot be seen
+so: a compiler that is a library (LLVM, NVRTC) or that a program other than Python
+starts, and all of a Python that ignores ``PYTHONPATH``.
+"""
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import IO, Any
+
+from ..bundle import Bundle
+from ..errors import FormatError
+from ..files import PathLike
+from ..info import OUTCOMES
+from ..kinds.places import is_made_again, place
+from ..kinds.torchinductor import CACHE
+from ..observing import Event, Workspace, afresh, observed, read_events
+from ..observing.listing import Listing, listing
+from ..running import run_command
+from .calling import command_of
+from .certificate import Certificate, Written
+from .toolchain import Step, purpose
+
+__all__ = ["certify", "certify_command"]
+
+_NEVER_MISSED = ("pgo",)  # torch writes what it learned anew, whatever it was given
+
+
+def certify(path: PathLike, function: Callable[[], object]) -> Certificate:
+    """Certify a bundle for a function; see `overwinter.torch.certify`."""
+    if os.environ.get("OVERWINTER_OBSERVED"):
+        raise TypeError(
+            "certify() is called again by what it runs; let the script call it under "
+            "if __name__ == '__main__'"
+        )
+    command, environ = command_of(function)
+    return certify_command(path, command, environ=environ)
+
+
+def certify_command(
+    path: PathLike,
+    command: Sequence[str],
+    *,
+    environ: Mapping[str, str] = os.environ,
+    stdout: IO[str] | int | None = None,
+    keep: Callable[[str], None] | None = None,
+) -> Certificate:
+    """
+    Run *command* from a bundle and from nothing else, and return what it did.
+
+    Args:
+        path: The bundle.
+        command: The program, found on PATH, and its arguments.
+        environ: Its variables, but for what is made anew.
+        stdout: Where it writes to, if not to where this process does.
+        keep: Takes the directory of its caches, which stays.
+
+    Raises:
+        StoreError: There is no such bundle, or no space for the caches.
+        FormatError: It is none, or damaged.
+        VersionError: It needs a later release.
+    """
+    keys = _keys(path)
+    with Workspace(keep=keep is not None) as workspace:
+        if keep is not None:
+            keep(str(workspace.root))
+        fresh = observed(afresh(environ, workspace), workspace, path)
+        code = run_command(command, fresh, stdout=stdout)
+        findings = _Findings(workspace, keys)
+    return findings.certificate(os.fspath(path), tuple(command), code)
+
+
+def _keys(path: PathLike) -> frozenset[tuple[str, str]]:
+    """Return the kinds and keys of a bundle."""
+    found: set[tuple[str, str]] = set()
+    with Bundle(path) as bundle:
+        for segment in bundle.segments:
+            for block in segment.blocks:
+                with contextlib.suppress(FormatError):  # the load says it
+                    columns = block.read_columns()[0]
+                    found |= {(block.kind.kind, str(key)) for key in columns["key"]}
+    return frozenset(found)
+
+
+class _Findings:
+    """What can be told of a command that has ended, from its workspace."""
+
+    def __init__(self, workspace: Workspace, keys: frozenset[tuple[str, str]]) -> None:
+        self._keys = keys
+        self._torch_cache = str(workspace.cache(CACHE))
+        self._events = read_events(workspace.root)
+        self._filled: Listing = {}
+        self._loaded: Counter[str] = Counter()
+        self._left_out: list[str] = []
+        for event in self._named("filled"):
+            self._take_load(*event.facts)
+        self._new = {
+            path
+            for path, identity in listing(workspace.cache(CACHE)).items()
+            if self._filled.get(path) != identity
+        }
+        self._elsewhere = [
+            *(f"triton/{path}" for path in listing(workspace.cache("triton"))),
+            *(f"~/{path}" for path in listing(workspace.root / "home")),
+        ]
+
+    def certificate(
+        self, bundle: str, command: tuple[str, ...], code: int
+    ) -> Certificate:
+        steps = tuple(self._steps())
+        graphs = self._graphs()
+        written = tuple(self._written())
+        return Certificate(
+            bundle=bundle,
+            command=command,
+            exit_code=code,
+            reasons=(
+                *self._not_observed(code),
+                *_graph_reasons(graphs),
+                *(str(each) for each in written if each.kind not in _NEVER_MISSED),
+                *(
+                    f"{n} times a compiler ran to {name}"
+                    for name, n in Counter(each.purpose for each in steps).items()
+                ),
+            ),
+            steps=steps,
+            graphs=graphs,
+            loaded=dict(self._loaded),
+            left_out=tuple(self._left_out),
+            written=written,
+            unclaimed=tuple(self._unclaimed()),
+            unused=tuple(self._unused()),
+            processes=len({event.pid for event in self._named("python")}),
+        )
+
+    def _named(self, name: str) -> Iterator[Event]:
+        return (event for event in self._events if event.name == name)
+
+    def _take_load(self, directory: Any, info: Any, files: Any) -> None:
+        if directory == self._torch_cache:
+            self._filled |= files
+        self._loaded += Counter(
+            {kind: len(keys) for kind, keys in info["artifacts"].items()}
+        )
+        self._left_out += info["problems"]
+        for outcome in OUTCOMES:
+            if outcome not in ("present", "migrated", "reduced"):
+                self._left_out += [
+                    f"{outcome}: {note['kind']} {note['key']}: {note['reason']}"
+                    for note in info[outcome]
+                ]
+
+    def _steps(self) -> Iterator[Step]:
+        for event in self._named("start"):
+            _, words = event.facts
+            assert isinstance(words, list)
+            if found := purpose(words):
+                yield Step(found, tuple(words), event.pid)
+
+    def _graphs(self) -> dict[str, int]:
+        total: Counter[str] = Counter()
+        for event in self._named("graphs"):
+            _, groups = event.facts
+            assert isinstance(groups, dict)
+            for outcomes in groups.values():
+                total.update(outcomes)
+        return dict(total)
+
+    def _written(self) -> Iterator[Written]:
+        for path in sorted(self._new):
+            if found := place(CACHE, path):
+                key = found.key
+                yield Written(found.kind, key, (found.kind, key) in self._keys)
+
+    def _unclaimed(self) -> list[str]:
+        return [
+            *(
+                f"{CACHE}/{path}"
+                for path in sorted(self._new)
+                if not place(CACHE, path) and not is_made_again(CACHE, path)
+            ),
+            *self._elsewhere,
+        ]
+
+    def _unused(self) -> list[str]:
+        read = {event.facts[0] for event in self._named("read")}
+        return [path for path in self._filled if f"{CACHE}/{path}" not in read]
+
+    def _not_observed(self, code: int) -> Iterator[str]:
+        """Give what makes nothing seen mean nothing."""
+        if code:
+            yield f"the command ended with exit code {code}"
+        if not any(self._named("python")):
+            yield (
+                "no Python process was observed: is the command one, without -I, -E "
+                "or -S, and does it leave PYTHONPATH as it is?"
+            )
+        elif not any(self._named("filled")):
+            yield "no process came to use torch's compiler, so nothing was loaded"
+        for event in self._named("failed"):
+            yield f"process {event.pid} could not {event.facts[0]}: {event.facts[1]}"
+        used = {str(event.facts[0]) for event in self._named("graphs")}
+        for directory in sorted(used - {self._torch_cache}):
+            yield f"torch was given another cache by the command: {directory}"
+        reported = {event.pid for event in self._named("graphs")}
+        for pid in sorted(self._users() - reported):
+            yield (
+                f"process {pid} read graphs and did not report: it ended by a signal, "
+                "or by os._exit"
+            )
+
+    def _users(self) -> set[int]:
+        folders = tuple(f"{CACHE}/{name}/" for name in ("fxgraph", "aotautograd"))
+        return {
+            event.pid
+            for event in self._named("read")
+            if str(event.facts[0]).startswith(folders)
+        }
+
+
+def _graph_reasons(graphs: Mapping[str, int]) -> Iterator[str]:
+    for outcome, words in (
+        ("miss", "missed"),
+        ("guard_miss", "missed by their guards"),
+        ("bypass", "bypassed torch's cache"),
+    ):
+        if n := graphs.get(outcome):
+            yield f"{n} lookups of graphs {words}"
+    if graphs and not graphs.get("hit"):
+        yield "no lookup of a graph hit, so there is nothing to certify"
