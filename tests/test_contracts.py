@@ -138,6 +138,7 @@ def test_the_versions_are_these():
     assert found == {
         "overwinter_schema:aot_autograd": 1,
         "overwinter_schema:autotune": 2,
+        "overwinter_schema:file": 1,
         "overwinter_schema:inductor": 1,
         "overwinter_schema:megacache": 1,
         "overwinter_schema:native": 1,

@@ -32,6 +32,7 @@ from overwinter.kind import Kind
 from overwinter.kinds import (
     AOTAutogradArtifact,
     AutotuneArtifact,
+    FileArtifact,
     InductorArtifact,
     NativeArtifact,
     PGOArtifact,
@@ -50,6 +51,7 @@ FOREIGN = SigningKey(bytes(range(32)))
 ARTIFACTS = [
     AOTAutogradArtifact("a" * 52, b"aot"),
     AutotuneArtifact.from_content(RECORD, b'{"XBLOCK": 8}'),
+    FileArtifact("torchinductor/2x/unknown.bin", b"file"),
     InductorArtifact(GRAPH, b"graph"),
     NativeArtifact("torchinductor/2x/c.main.so", b"library"),
     PGOArtifact("job:0:", b"profile"),
@@ -187,7 +189,7 @@ def test_a_framework_that_fails_to_prepare_costs_what_it_was_given(
         return artifacts
 
     def iter_and_raise() -> Any:
-        yield ARTIFACTS[4]
+        yield ARTIFACTS[5]
         raise error
 
     info = load(path, prepare=prepare)

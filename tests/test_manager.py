@@ -451,6 +451,7 @@ def test_every_registered_kind_can_be_recorded(manager):
     keys = {
         "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
+        "file": "jax/jit_step-0123-cache",
         "inductor": "f" + "a" * 51,
         "megacache": "precompile_dynamo/key",
         "native": "torchinductor/2x/c2xx.main.so",

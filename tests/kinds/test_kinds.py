@@ -18,6 +18,7 @@ GRAPH = "fieqh746yng7by3a4rogubbbayn3bo47owoo5sb2glshv3mts7zc"
 GOOD = {
     "aot_autograd": "a" + GRAPH[1:],
     "autotune": "v3/cv3uda4vvko7azcs3asjiza37jmhu73euwnen2h2iy2356p3pebu.best_config",
+    "file": "jax/jit_step-0123-cache",
     "inductor": GRAPH,
     "megacache": "inductor_triton/0/abc",
     "native": f"torchinductor/2x/c{GRAPH}.main.so",
@@ -26,7 +27,7 @@ GOOD = {
 }
 EVERY_KIND = pytest.mark.parametrize("kind", GOOD)
 EVERY_FILE = pytest.mark.parametrize("kind", [k for k in GOOD if k != "megacache"])
-OTHERS = [kind for kind in GOOD if kind not in ("megacache", "native", "pgo")]
+OTHERS = [kind for kind in GOOD if kind not in ("file", "megacache", "native", "pgo")]
 
 
 def _check(kind: str, key: str) -> None:
@@ -225,8 +226,9 @@ def test_what_has_no_place_in_a_cache_becomes_no_file():
 
 
 @EVERY_FILE
-def test_an_artifact_finds_torchs_cache_by_itself(kind, home):
+def test_an_artifact_finds_its_cache_by_itself(kind, home, monkeypatch):
     """Each of the classes says where its files belong."""
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", str(home / "torchinductor"))
     artifact = CacheArtifactFactory.create(kind, GOOD[kind], CONTENT)
     artifact.populate_cache()
     file = home / "torchinductor" / artifact.cache_entry().path

@@ -7,6 +7,7 @@ from ..registry import OURS, KindPack
 from ..version import VERSION
 from .aot_autograd import AOTAutogradArtifact
 from .autotune import AutotuneArtifact
+from .file import FileArtifact
 from .inductor import InductorArtifact
 from .megacache import MegaCacheArtifact
 from .native import NativeArtifact
@@ -17,6 +18,7 @@ __all__ = [
     "PACK",
     "AOTAutogradArtifact",
     "AutotuneArtifact",
+    "FileArtifact",
     "InductorArtifact",
     "MegaCacheArtifact",
     "NativeArtifact",
@@ -28,6 +30,7 @@ PACK = KindPack(
     [
         AOTAutogradArtifact,
         AutotuneArtifact,
+        FileArtifact,
         InductorArtifact,
         MegaCacheArtifact,
         NativeArtifact,

@@ -12,7 +12,7 @@ import attrs
 from ..artifact import CacheArtifact
 from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
-from ..kinds import PGOArtifact, torchinductor
+from ..kinds import FileArtifact, PGOArtifact, torchinductor
 from ..load import load as load_bundle
 from .building import build_only_what_is_missing
 from .facts import machine
@@ -36,6 +36,8 @@ def load(
 
     def prepare(artifacts: list[CacheArtifact]) -> Iterable[CacheArtifact]:
         for artifact in artifacts:
+            if isinstance(artifact, FileArtifact):
+                continue  # of other caches than torch's
             if artifact.type() in elsewhere:
                 left_out.append(Note(artifact.type(), artifact.key, _ELSEWHERE))
             else:
