@@ -14,6 +14,7 @@ from .key import key
 from .migrate import migrate
 from .repack import repack
 from .rescue import rescue
+from .run import run
 from .schema import schema
 from .trust import trust
 from .union import union
@@ -42,6 +43,7 @@ overwinter.add_command(key)
 overwinter.add_command(migrate)
 overwinter.add_command(repack)
 overwinter.add_command(rescue)
+overwinter.add_command(run)
 overwinter.add_command(schema)
 overwinter.add_command(trust)
 overwinter.add_command(union)

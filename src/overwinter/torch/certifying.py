@@ -11,17 +11,16 @@ import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO
 
 from ..bundle import Bundle
 from ..errors import FormatError
 from ..files import PathLike
-from ..info import OUTCOMES
 from ..kinds.places import is_made_again, place
 from ..kinds.torchinductor import CACHE
 from ..observing import Event, Workspace, afresh, observed, read_events
-from ..observing.listing import Listing, listing
-from ..running import run_command
+from ..observing.listing import listing
+from ..running import Told, run_command
 from .calling import command_of
 from .certificate import Certificate, Written
 from .toolchain import Step, purpose
@@ -94,11 +93,8 @@ class _Findings:
         self._keys = keys
         self._torch_cache = str(workspace.cache(CACHE))
         self._events = read_events(workspace.root)
-        self._filled: Listing = {}
-        self._loaded: Counter[str] = Counter()
-        self._left_out: list[str] = []
-        for event in self._named("filled"):
-            self._take_load(*event.facts)
+        self._told = Told.by(self._events)
+        self._filled = self._told.filled.get(self._torch_cache, {})
         self._new = {
             path
             for path, identity in listing(workspace.cache(CACHE)).items()
@@ -113,7 +109,6 @@ class _Findings:
         self, bundle: str, command: tuple[str, ...], code: int
     ) -> Certificate:
         steps = tuple(self._steps())
-        graphs = self._graphs()
         written = tuple(self._written())
         return Certificate(
             bundle=bundle,
@@ -121,7 +116,7 @@ class _Findings:
             exit_code=code,
             reasons=(
                 *self._not_observed(code),
-                *_graph_reasons(graphs),
+                *_graph_reasons(self._told.graphs),
                 *(str(each) for each in written if each.kind not in _NEVER_MISSED),
                 *(
                     f"{n} times a compiler ran to {name}"
@@ -129,9 +124,9 @@ class _Findings:
                 ),
             ),
             steps=steps,
-            graphs=graphs,
-            loaded=dict(self._loaded),
-            left_out=tuple(self._left_out),
+            graphs=self._told.graphs,
+            loaded=dict(self._told.loaded),
+            left_out=self._told.left_out,
             written=written,
             unclaimed=tuple(self._unclaimed()),
             unused=tuple(self._unused()),
@@ -141,35 +136,12 @@ class _Findings:
     def _named(self, name: str) -> Iterator[Event]:
         return (event for event in self._events if event.name == name)
 
-    def _take_load(self, directory: Any, info: Any, files: Any) -> None:
-        if directory == self._torch_cache:
-            self._filled |= files
-        self._loaded += Counter(
-            {kind: len(keys) for kind, keys in info["artifacts"].items()}
-        )
-        self._left_out += info["problems"]
-        for outcome in OUTCOMES:
-            if outcome not in ("present", "migrated", "reduced"):
-                self._left_out += [
-                    f"{outcome}: {note['kind']} {note['key']}: {note['reason']}"
-                    for note in info[outcome]
-                ]
-
     def _steps(self) -> Iterator[Step]:
         for event in self._named("start"):
             _, words = event.facts
             assert isinstance(words, list)
             if found := purpose(words):
                 yield Step(found, tuple(words), event.pid)
-
-    def _graphs(self) -> dict[str, int]:
-        total: Counter[str] = Counter()
-        for event in self._named("graphs"):
-            _, groups = event.facts
-            assert isinstance(groups, dict)
-            for outcomes in groups.values():
-                total.update(outcomes)
-        return dict(total)
 
     def _written(self) -> Iterator[Written]:
         for path in sorted(self._new):
@@ -200,14 +172,13 @@ class _Findings:
                 "no Python process was observed: is the command one, without -I, -E "
                 "or -S, and does it leave PYTHONPATH as it is?"
             )
-        elif not any(self._named("filled")):
+        elif not self._told.filled:
             yield "no process came to use torch's compiler, so nothing was loaded"
-        for event in self._named("failed"):
-            yield f"process {event.pid} could not {event.facts[0]}: {event.facts[1]}"
-        used = {str(event.facts[0]) for event in self._named("graphs")}
+        yield from self._told.failed
+        used = {torch.directory for torch in self._told.torches.values()}
         for directory in sorted(used - {self._torch_cache}):
             yield f"torch was given another cache by the command: {directory}"
-        reported = {event.pid for event in self._named("graphs")}
+        reported = set(self._told.torches)
         for pid in sorted(self._users() - reported):
             yield (
                 f"process {pid} read graphs and did not report: it ended by a signal, "

@@ -7,7 +7,6 @@ there is known which torch it is, and what its caches did.
 
 import fcntl
 import hashlib
-import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..observing.listing import listing
+from ..running.told import silenced
 from . import facts, populating
 from .building import build_only_what_is_missing
 from .versions import private_parts
@@ -46,7 +46,7 @@ def fill(root: str, note: Note) -> None:
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     bundle, directory = os.environ["OVERWINTER_OBSERVED_BUNDLE"], cache_dir()
-    with _alone(root), _silenced():
+    with _alone(root), silenced():
         marker = Path(root, f"filled-{_this_torch(directory)}")
         if marker.exists():
             with private_parts([], "", ""):  # whoever filled it has told
@@ -114,14 +114,3 @@ def _alone(root: str) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-@contextmanager
-def _silenced() -> Iterator[None]:
-    """Tell nothing meanwhile: who started the command reads what was noted."""
-    log = logging.getLogger("overwinter")
-    before, log.disabled = log.disabled, True
-    try:
-        yield
-    finally:
-        log.disabled = before

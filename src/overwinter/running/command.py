@@ -1,0 +1,245 @@
+"""
+Running a command with caches of its own: filled before it, kept after it.
+
+Torch's cache is filled by the first process of the command that has torch, which
+alone knows what it is; every other one here, before the command starts.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from ..artifact import CacheArtifact
+from ..environment import Environment, capture
+from ..errors import OverwinterError
+from ..files import PathLike
+from ..info import OUTCOMES, Note
+from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact
+from ..kinds.torchinductor import CACHE, GRAPH_RULES
+from ..load import load
+from ..observing import VARIABLES, Workspace, observed, read_events
+from ..observing.listing import listing
+from ..save import save
+from .harvest import harvest
+from .process import BY_SIGNAL, run_command
+from .report import Report
+from .told import Told, Torch, silenced
+
+__all__ = ["run"]
+
+_FILE = FileArtifact.type()
+# Of its files some hold the path of the others, and a program that finds one of them
+# elsewhere fails: they need a kind of their own.
+_MOVES_NOT = "triton"
+
+# With more, jax's keys hold the path of its cache, and it finds nothing elsewhere.
+_JAX_SETTING = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
+
+# Has torch's facts told where the command could not. Torch then asks the compiler what
+# it can build for, which the probes in its cache answer.
+_ASK_TORCH = """
+import torch._inductor.codecache
+from torch._inductor.cpu_vec_isa import pick_vec_isa
+pick_vec_isa()
+"""
+_PATIENCE = 120  # seconds; an import of torch takes some
+
+
+def run(
+    bundle: PathLike,
+    command: Sequence[str],
+    *,
+    directories: Mapping[str, PathLike] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    keep: bool = False,
+) -> Report:
+    """
+    Run *command* with caches of its own, and keep in *bundle* what is new in them.
+
+    Nothing that is wrong with the bundle or the caches keeps the command from
+    running, nor changes its exit code.
+
+    Args:
+        bundle: Fills the caches if it is there, and gains a segment if there is
+            something new.
+        command: The program, found on PATH, and its arguments.
+        directories: Name of a cache to its directory, for what is told by no
+            variable: these are not made anew, and stay.
+        environ: The command's variables, but for those of the caches.
+        keep: The directories stay.
+
+    Raises:
+        StoreError: There is no space for the caches.
+    """
+    report = Report(os.fspath(bundle), tuple(command))
+    with _ended_by_signals(), Workspace(keep=keep) as workspace:
+        if keep:
+            report.problems.append(f"kept: {workspace.root}")
+        caches = {name: workspace.cache(name) for name in VARIABLES}
+        for name, path in (directories or {}).items():
+            caches[name] = Path(os.path.abspath(path))
+        there = os.path.lexists(bundle)
+        if there:
+            _fill(bundle, caches, report)
+        before = {name: listing(path) for name, path in caches.items()}
+        variables = observed(environ, workspace, bundle if there else None)
+        variables.setdefault(_JAX_SETTING, "none")
+        report.exit_code = run_command(command, variables)
+
+        told = Told.by(read_events(workspace.root))
+        before[CACHE].update(told.filled.get(str(caches[CACHE]), {}))
+        report.take(told)
+        new = harvest(
+            {name: path for name, path in caches.items() if name != _MOVES_NOT},
+            before,
+            killed=report.exit_code > BY_SIGNAL,
+            pgo_keys={each.pgo_key for each in told.torches.values() if each.pgo_key},
+        )
+        report.problems += new.problems
+        if left := listing(caches[_MOVES_NOT]):
+            report.problems.append(
+                f"{_MOVES_NOT}: {len(left)} files left out: some say where they are, "
+                "and are none elsewhere"
+            )
+        _keep(bundle, new.artifacts, told, variables, workspace, report)
+    return report
+
+
+def _fill(bundle: PathLike, caches: Mapping[str, Path], report: Report) -> None:
+    """Put into *caches* what is not torch's."""
+    homeless: Counter[str] = Counter()
+
+    def ours(artifacts: list[CacheArtifact]) -> Iterator[CacheArtifact]:
+        for each in artifacts:
+            if isinstance(each, FileArtifact):
+                cache = each.key.partition("/")[0]
+                if cache in caches:
+                    yield each
+                else:
+                    homeless[cache] += 1
+
+    with silenced():
+        info = load(
+            bundle,
+            directories={n: lambda p=str(path): p for n, path in caches.items()},  # type: ignore[misc]
+            prepare=ours,
+        )
+    for outcome in OUTCOMES:  # of the others torch's own load will tell
+        notes: list[Note] = getattr(info, outcome)
+        notes[:] = [note for note in notes if note.kind == _FILE]
+    report.take_load(info)
+    report.problems += [
+        f"{n} files of cache {cache} were left in the bundle: give their directory by "
+        f"--dir {cache}=PATH"
+        for cache, n in homeless.items()
+    ]
+
+
+def _keep(
+    bundle: PathLike,
+    artifacts: list[CacheArtifact],
+    told: Told,
+    variables: Mapping[str, str],
+    workspace: Workspace,
+    report: Report,
+) -> None:
+    """Append *artifacts* to the bundle."""
+    environment: Environment | None = capture()
+    if any(not isinstance(each, FileArtifact) for each in artifacts):
+        environment = _torch_environment(told, variables, workspace, report)
+    if environment is None:
+        environment = capture()
+        artifacts = [each for each in artifacts if isinstance(each, FileArtifact)]
+    device = environment.get("device_name")
+    if isinstance(device, str):
+        artifacts = [
+            attrs.evolve(each, device=device)
+            if isinstance(each, AutotuneArtifact)
+            else each
+            for each in artifacts
+        ]
+    if not artifacts:
+        return
+    try:
+        report.take_save(save(bundle, artifacts, environment=environment))
+    except OverwinterError as error:
+        report.problems.append(f"nothing is kept of this run: {error}")
+
+
+def _torch_environment(
+    told: Told, variables: Mapping[str, str], workspace: Workspace, report: Report
+) -> Environment | None:
+    """Return what torch's artifacts were compiled for, if it can be known."""
+    found = [
+        each for each in told.torches.values() if each.is_used and each.environment
+    ]
+    if not found:  # it was killed, or ended by `os._exit`
+        found = _asked(told, variables, workspace)
+    if not found:
+        report.problems.append(
+            "nothing of torch's is kept: no process told which torch it was"
+        )
+        return None
+    said = {
+        tuple(str(each.environment.get(field)) for field in _COMPARED) for each in found
+    }
+    if len(said) > 1:
+        report.problems.append(
+            f"nothing of torch's is kept: {len(said)} different ones used one cache"
+        )
+        return None
+    report.problems += [line for each in found[:1] for line in each.problems]
+    return found[0].environment
+
+
+_COMPARED = (*GRAPH_RULES, *NativeArtifact.environment_rules)
+
+
+def _asked(
+    told: Told, variables: Mapping[str, str], workspace: Workspace
+) -> list[Torch]:
+    """Ask the torch of a process that could not tell, in another like it."""
+    pythons = {
+        event.pid: str(event.facts[0])
+        for event in read_events(workspace.root)
+        if event.name == "python"
+    }
+    used = next((pid for pid in told.fillers if pid in pythons), None)
+    if used is None:
+        return []
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run(
+            [pythons[used], "-c", _ASK_TORCH],
+            env=dict(variables),
+            capture_output=True,
+            timeout=_PATIENCE,
+            check=False,
+        )
+    after = Told.by(read_events(workspace.root)).torches
+    return [each for pid, each in after.items() if pid not in told.torches]
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Have signals that would end this process let it clean up."""
+
+    def end(number: int, _: object) -> None:
+        raise SystemExit(BY_SIGNAL + number)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:
+                before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
