@@ -1,0 +1,130 @@
+"""Runs of a real torch and a real jax: one bundle, and the second start is warm."""
+
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+
+import attrs
+import pytest
+from compilers import LOG_VARIABLE, steps
+
+from overwinter import Bundle
+from overwinter.bundle import verify
+from overwinter.running import Report, run
+
+pytestmark = pytest.mark.torch
+
+HERE = Path(__file__).parent
+
+
+@attrs.frozen
+class Start:
+    """A start of the program: what it said, what we said, and what was built."""
+
+    said: dict
+    report: Report
+    steps: Counter
+
+
+@pytest.fixture(scope="module")
+def variables(compilers, signing_key, tmp_path_factory) -> dict[str, str]:
+    """Return the variables of a user who has set nothing about caches."""
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TORCH", "JAX", "OVERWINTER_"))
+    }
+    own = tmp_path_factory.mktemp("user")
+    return {
+        **clean,
+        "PATH": f"{compilers / 'new'}{os.pathsep}{os.environ['PATH']}",
+        "CXX": "g++",
+        "HOME": str(own),
+        "TMPDIR": str(own),
+        LOG_VARIABLE: str(own / "compiler.log"),
+        "OVERWINTER_SIGNING_KEY": str(signing_key),
+        # So small a program is compiled too fast to be worth a file, to jax.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+
+
+@pytest.fixture(scope="module")
+def starts(variables, signing_key, tmp_path_factory) -> tuple[Start, Start, Path]:
+    """Return the first start of a program and its second, and their bundle."""
+    place = tmp_path_factory.mktemp("run")
+    bundle, log = place / "model.owb", Path(variables[LOG_VARIABLE])
+
+    def start(number: int) -> Start:
+        log.unlink(missing_ok=True)
+        said = place / f"{number}.json"
+        report = run(
+            bundle,
+            [sys.executable, str(HERE / "both.py"), str(said)],
+            environ=variables,
+        )
+        assert report.exit_code == 0
+        return Start(json.loads(said.read_text()), report, steps(log))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OVERWINTER_SIGNING_KEY", str(signing_key))
+        return start(1), start(2), bundle
+
+
+def test_the_first_start_compiles_and_all_of_it_is_kept(starts):
+    """Of torch by the kinds that it has, of jax as files."""
+    first, _, bundle = starts
+    assert first.said["torch"]["graphs"]["miss"] == 3
+    assert first.said["jax"]["hits"] == 0
+    assert first.steps["compile"] >= 3
+    assert first.report.loaded == {}
+    saved = first.report.saved
+    assert {"inductor", "aot_autograd", "native", "file"} == set(saved)
+    assert (saved["inductor"], saved["aot_autograd"]) == (2, 1)
+    with Bundle(bundle) as opened:
+        assert list(verify(opened)) == []
+
+
+def test_the_second_start_of_both_is_warm(starts):
+    """Torch and jax hit, nothing is built, and the results are the same."""
+    first, second, _ = starts
+    assert second.said["torch"]["graphs"] == {"hit": 3, "miss": 0, "bypass": 0}
+    assert second.said["jax"]["hits"] > 0
+    assert second.said["jax"]["misses"] == 0
+    assert second.steps == {}
+    assert second.said["torch"]["outputs"] == first.said["torch"]["outputs"]
+    assert second.said["jax"]["total"] == first.said["jax"]["total"]
+
+
+def test_the_second_start_loads_what_the_first_one_kept(starts):
+    """All of it, and there is nothing new, and nothing to say."""
+    first, second, _ = starts
+    assert second.report.loaded == first.report.saved
+    assert second.report.saved == {}
+    assert second.report.graphs["hit"] == 3
+    assert (first.report.problems, second.report.problems) == ([], [])
+
+
+def test_a_process_that_cannot_tell_its_torch_is_asked_in_another(
+    cold, variables, tmp_path
+):
+    """It was killed, or left by ``os._exit``: what it compiled is kept all the same."""
+    bundle = tmp_path / "model.owb"
+    program = (
+        "import os, shutil\n"
+        "import torch._inductor.codecache\n"
+        f"shutil.copytree({str(cold.job.cache)!r}, "
+        "os.environ['TORCHINDUCTOR_CACHE_DIR'], dirs_exist_ok=True)\n"
+        "os._exit(3)\n"
+    )
+    report = run(bundle, [sys.executable, "-c", program], environ=variables)
+    assert (report.exit_code, report.problems) == (3, [])
+    expected = cold.job["save"]["artifacts"]
+    assert report.saved == {kind: len(keys) for kind, keys in expected.items()}
+
+    def environments(path):
+        with Bundle(path) as opened:
+            return [dict(e) for s in opened.segments for e in s.statement.environments]
+
+    assert environments(bundle) == environments(cold.bundle)
