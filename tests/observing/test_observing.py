@@ -26,7 +26,7 @@ def run(workspace) -> Run:
     """Return what runs a Python program, observed."""
 
     def run_program(program: str, *options: str, **variables: str):
-        environ = observed({**os.environ, **variables}, workspace)
+        environ = observed({**os.environ, **variables}, workspace, starts=True)
         return subprocess.run(
             [sys.executable, *options, "-c", program],
             env=environ,
@@ -144,7 +144,9 @@ def test_no_module_holds_a_name_that_keys_of_torch_would_take(run):
 
 def test_the_empty_path_of_python_is_not_added(workspace):
     """An empty entry of PYTHONPATH is the current directory."""
-    paths = observed({"PYTHONPATH": ""}, workspace)["PYTHONPATH"].split(os.pathsep)
+    paths = observed({"PYTHONPATH": ""}, workspace, starts=True)["PYTHONPATH"].split(
+        os.pathsep
+    )
     assert [Path(path).name for path in paths] == ["hook"]
 
 

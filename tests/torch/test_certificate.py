@@ -12,7 +12,7 @@ from bundles import TORCH
 from overwinter import save
 from overwinter.environment import capture
 from overwinter.errors import NotFoundError
-from overwinter.kinds import InductorArtifact
+from overwinter.kinds import FileArtifact, InductorArtifact
 from overwinter.torch import calling
 from overwinter.torch.certifying import certify, certify_command
 
@@ -209,3 +209,24 @@ def test_a_function_of_the_script_is_called_in_a_copy_that_does_not_start(tmp_pa
         check=False,
     )
     assert done.stdout.splitlines() == ["__mp_main__ argument", "other"], done.stderr
+
+
+def test_files_of_jax_count_as_graphs_do(tmp_path):
+    """One that is read is used, one that is written was missing, none is no proof."""
+    bundle = tmp_path / "jax.owb"
+    save(bundle, [FileArtifact("jax/a-cache", b"xla")], environment=capture())
+
+    def replay(lines):
+        program = (
+            f"import os\nos.chdir(os.environ['JAX_COMPILATION_CACHE_DIR'])\n{lines}"
+        )
+        return certify_command(bundle, [sys.executable, "-c", program])
+
+    read = "open(os.getcwd() + '/a-cache').close()\n"
+    whole = replay(read)
+    assert (whole.reasons, whole.loaded, whole.unused) == ((), {"file": 1}, ())
+    written = replay(read + "open('b-cache', 'w').close()\n")
+    assert written.reasons == ("file jax/b-cache is missing: it was made again",)
+    unread = replay("")
+    assert unread.reasons == ("nothing of the bundle was read",)
+    assert unread.unused == ("jax/a-cache",)

@@ -13,6 +13,7 @@ from compilers import LOG_VARIABLE, steps
 from overwinter import Bundle
 from overwinter.bundle import verify
 from overwinter.running import Report, run
+from overwinter.torch.certifying import certify_command
 
 pytestmark = pytest.mark.torch
 
@@ -104,6 +105,15 @@ def test_the_second_start_loads_what_the_first_one_kept(starts):
     assert second.report.saved == {}
     assert second.report.graphs["hit"] == 3
     assert (first.report.problems, second.report.problems) == ([], [])
+
+
+def test_a_bundle_of_both_is_certified(starts, variables, tmp_path):
+    """What jax found counts as much as what torch did."""
+    command = [sys.executable, str(HERE / "both.py"), str(tmp_path / "report.json")]
+    certificate = certify_command(starts[2], command, environ=variables)
+    assert certificate.reasons == ()
+    assert certificate.loaded == starts[0].report.saved
+    assert certificate.unused == ()
 
 
 def test_a_process_that_cannot_tell_its_torch_is_asked_in_another(

@@ -15,10 +15,16 @@ __all__ = ["afresh", "observed"]
 
 _HOOK = Path(__file__).with_name("hook")
 _PACKAGES = Path(__file__).parent.parent.parent
+# With more, jax's keys hold the path of its cache, and it finds nothing elsewhere.
+_JAX_SETTING = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
 
 
 def observed(
-    environ: Mapping[str, str], workspace: Workspace, bundle: PathLike | None = None
+    environ: Mapping[str, str],
+    workspace: Workspace,
+    bundle: PathLike | None = None,
+    *,
+    starts: bool,
 ) -> dict[str, str]:
     """
     Return *environ* for a command whose Python processes note what they do.
@@ -27,14 +33,17 @@ def observed(
         environ: The variables that it would have had.
         workspace: Where they note it, and where the caches are.
         bundle: What torch's cache is filled from, in the first process that has torch.
+        starts: They note too which programs they start and what they read.
     """
     # An empty entry would be the current directory.
     paths = [str(_HOOK), *filter(None, [environ.get("PYTHONPATH")])]
     return {
+        _JAX_SETTING: "none",
         **environ,
         **{name: str(workspace.cache(cache)) for cache, name in VARIABLES.items()},
         "PYTHONPATH": os.pathsep.join(paths),
         "OVERWINTER_OBSERVED": str(workspace.root),
+        "OVERWINTER_OBSERVED_STARTS": "1" if starts else "",
         "OVERWINTER_OBSERVED_BUNDLE": os.path.abspath(bundle) if bundle else "",
         "OVERWINTER_PACKAGES": str(_PACKAGES),
     }

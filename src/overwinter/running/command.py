@@ -10,7 +10,6 @@ import os
 import signal
 import subprocess
 import threading
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,27 +19,22 @@ from ..artifact import CacheArtifact
 from ..environment import Environment, capture
 from ..errors import OverwinterError
 from ..files import PathLike
-from ..info import OUTCOMES, Note
 from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact
 from ..kinds.torchinductor import CACHE, GRAPH_RULES
-from ..load import load
 from ..observing import VARIABLES, Workspace, observed, read_events
 from ..observing.listing import listing
 from ..save import save
+from .filling import fill
 from .harvest import harvest
 from .process import BY_SIGNAL, run_command
 from .report import Report
-from .told import Told, Torch, silenced
+from .told import Told, Torch
 
 __all__ = ["run"]
 
-_FILE = FileArtifact.type()
 # Of its files some hold the path of the others, and a program that finds one of them
 # elsewhere fails: they need a kind of their own.
 _MOVES_NOT = "triton"
-
-# With more, jax's keys hold the path of its cache, and it finds nothing elsewhere.
-_JAX_SETTING = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
 
 # Has torch's facts told where the command could not. Torch then asks the compiler what
 # it can build for, which the probes in its cache answer.
@@ -87,10 +81,11 @@ def run(
             caches[name] = Path(os.path.abspath(path))
         there = os.path.lexists(bundle)
         if there:
-            _fill(bundle, caches, report)
+            report.take_load(fill(bundle, caches))
         before = {name: listing(path) for name, path in caches.items()}
-        variables = observed(environ, workspace, bundle if there else None)
-        variables.setdefault(_JAX_SETTING, "none")
+        variables = observed(
+            environ, workspace, bundle if there else None, starts=False
+        )
         report.exit_code = run_command(command, variables)
 
         told = Told.by(read_events(workspace.root))
@@ -110,36 +105,6 @@ def run(
             )
         _keep(bundle, new.artifacts, told, variables, workspace, report)
     return report
-
-
-def _fill(bundle: PathLike, caches: Mapping[str, Path], report: Report) -> None:
-    """Put into *caches* what is not torch's."""
-    homeless: Counter[str] = Counter()
-
-    def ours(artifacts: list[CacheArtifact]) -> Iterator[CacheArtifact]:
-        for each in artifacts:
-            if isinstance(each, FileArtifact):
-                cache = each.key.partition("/")[0]
-                if cache in caches:
-                    yield each
-                else:
-                    homeless[cache] += 1
-
-    with silenced():
-        info = load(
-            bundle,
-            directories={n: lambda p=str(path): p for n, path in caches.items()},  # type: ignore[misc]
-            prepare=ours,
-        )
-    for outcome in OUTCOMES:  # of the others torch's own load will tell
-        notes: list[Note] = getattr(info, outcome)
-        notes[:] = [note for note in notes if note.kind == _FILE]
-    report.take_load(info)
-    report.problems += [
-        f"{n} files of cache {cache} were left in the bundle: give their directory by "
-        f"--dir {cache}=PATH"
-        for cache, n in homeless.items()
-    ]
 
 
 def _keep(

@@ -16,17 +16,21 @@ from typing import IO
 from ..bundle import Bundle
 from ..errors import FormatError
 from ..files import PathLike
+from ..info import CacheInfo
+from ..kinds import FileArtifact
 from ..kinds.places import is_made_again, place
 from ..kinds.torchinductor import CACHE
 from ..observing import Event, Workspace, afresh, observed, read_events
-from ..observing.listing import listing
-from ..running import Told, run_command
+from ..observing.listing import Listing, listing
+from ..running import Told, fill, run_command
+from ..running.told import left_out
 from .calling import command_of
 from .certificate import Certificate, Written
 from .toolchain import Step, purpose
 
 __all__ = ["certify", "certify_command"]
 
+_CACHES = (CACHE, "jax")
 _NEVER_MISSED = ("pgo",)  # torch writes what it learned anew, whatever it was given
 
 
@@ -68,9 +72,11 @@ def certify_command(
     with Workspace(keep=keep is not None) as workspace:
         if keep is not None:
             keep(str(workspace.root))
-        fresh = observed(afresh(environ, workspace), workspace, path)
+        fresh = observed(afresh(environ, workspace), workspace, path, starts=True)
+        files = fill(path, {name: workspace.cache(name) for name in _CACHES})
+        before = {name: listing(workspace.cache(name)) for name in _CACHES}
         code = run_command(command, fresh, stdout=stdout)
-        findings = _Findings(workspace, keys)
+        findings = _Findings(workspace, keys, files, before)
     return findings.certificate(os.fspath(path), tuple(command), code)
 
 
@@ -89,17 +95,27 @@ def _keys(path: PathLike) -> frozenset[tuple[str, str]]:
 class _Findings:
     """What can be told of a command that has ended, from its workspace."""
 
-    def __init__(self, workspace: Workspace, keys: frozenset[tuple[str, str]]) -> None:
-        self._keys = keys
+    def __init__(
+        self,
+        workspace: Workspace,
+        keys: frozenset[tuple[str, str]],
+        files: CacheInfo,
+        filled: Mapping[str, Listing],
+    ) -> None:
+        self._keys, self._files = keys, files
         self._torch_cache = str(workspace.cache(CACHE))
         self._events = read_events(workspace.root)
         self._told = Told.by(self._events)
-        self._filled = self._told.filled.get(self._torch_cache, {})
-        self._new = {
-            path
-            for path, identity in listing(workspace.cache(CACHE)).items()
-            if self._filled.get(path) != identity
+        self._filled = {
+            **filled,
+            CACHE: {**filled[CACHE], **self._told.filled.get(self._torch_cache, {})},
         }
+        self._new = [
+            (cache, path)
+            for cache in _CACHES
+            for path, identity in listing(workspace.cache(cache)).items()
+            if self._filled[cache].get(path) != identity
+        ]
         self._elsewhere = [
             *(f"triton/{path}" for path in listing(workspace.cache("triton"))),
             *(f"~/{path}" for path in listing(workspace.root / "home")),
@@ -125,8 +141,8 @@ class _Findings:
             ),
             steps=steps,
             graphs=self._told.graphs,
-            loaded=dict(self._told.loaded),
-            left_out=self._told.left_out,
+            loaded={**self._told.loaded, **_counts(self._files)},
+            left_out=(*self._told.left_out, *left_out(self._files.as_dict())),
             written=written,
             unclaimed=tuple(self._unclaimed()),
             unused=tuple(self._unused()),
@@ -144,24 +160,34 @@ class _Findings:
                 yield Step(found, tuple(words), event.pid)
 
     def _written(self) -> Iterator[Written]:
-        for path in sorted(self._new):
-            if found := place(CACHE, path):
-                key = found.key
-                yield Written(found.kind, key, (found.kind, key) in self._keys)
+        for cache, path in self._new:
+            found = place(cache, path)
+            if found is not None:
+                kind, key = found.kind, found.key
+            elif cache != CACHE and not is_made_again(cache, path):
+                kind, key = FileArtifact.type(), f"{cache}/{path}"
+            else:
+                continue
+            yield Written(kind, key, (kind, key) in self._keys)
 
     def _unclaimed(self) -> list[str]:
         return [
             *(
-                f"{CACHE}/{path}"
-                for path in sorted(self._new)
-                if not place(CACHE, path) and not is_made_again(CACHE, path)
+                f"{cache}/{path}"
+                for cache, path in self._new
+                if cache == CACHE
+                and not place(cache, path)
+                and not is_made_again(cache, path)
             ),
             *self._elsewhere,
         ]
 
     def _unused(self) -> list[str]:
         read = {event.facts[0] for event in self._named("read")}
-        return [path for path in self._filled if f"{CACHE}/{path}" not in read]
+        filled = [
+            f"{cache}/{path}" for cache in _CACHES for path in self._filled[cache]
+        ]
+        return [path for path in filled if path not in read]
 
     def _not_observed(self, code: int) -> Iterator[str]:
         """Give what makes nothing seen mean nothing."""
@@ -172,8 +198,10 @@ class _Findings:
                 "no Python process was observed: is the command one, without -I, -E "
                 "or -S, and does it leave PYTHONPATH as it is?"
             )
-        elif not self._told.filled:
+        elif not self._told.filled and self._needs_torch():
             yield "no process came to use torch's compiler, so nothing was loaded"
+        elif not any(self._named("read")) and not self._told.graphs:
+            yield "nothing of the bundle was read"
         yield from self._told.failed
         used = {torch.directory for torch in self._told.torches.values()}
         for directory in sorted(used - {self._torch_cache}):
@@ -185,6 +213,9 @@ class _Findings:
                 "or by os._exit"
             )
 
+    def _needs_torch(self) -> bool:
+        return any(kind != FileArtifact.type() for kind, _ in self._keys)
+
     def _users(self) -> set[int]:
         folders = tuple(f"{CACHE}/{name}/" for name in ("fxgraph", "aotautograd"))
         return {
@@ -192,6 +223,10 @@ class _Findings:
             for event in self._named("read")
             if str(event.facts[0]).startswith(folders)
         }
+
+
+def _counts(info: CacheInfo) -> dict[str, int]:
+    return {kind: len(keys) for kind, keys in info.artifacts.items()}
 
 
 def _graph_reasons(graphs: Mapping[str, int]) -> Iterator[str]:

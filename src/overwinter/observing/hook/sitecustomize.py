@@ -19,6 +19,10 @@ import atexit
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the name is enough, and its module takes a millisecond
+    from typing import Any
+
 _ROOT = os.environ.get("OVERWINTER_OBSERVED", "")
 _CACHES = os.path.join(_ROOT, "caches", "")
 _MOMENT = "torch._inductor.codecache"
@@ -45,23 +49,34 @@ def note(name: str, *facts: object) -> None:
 
 
 def _hear(event: str, arguments: tuple) -> None:  # type: ignore[type-arg]
+    hear = _HEARD.get(event)
+    if hear is None:  # as most are of no interest, such as every call of `id`
+        return
     try:
-        if event == "open":
-            path, _, flags = arguments
-            if not flags & (os.O_WRONLY | os.O_RDWR):
-                _note_read(path)
-        elif event == "ctypes.dlopen":
-            _note_read(arguments[0])
-        elif event == "import":
-            _note_read(arguments[1])
-        elif event in ("subprocess.Popen", "os.posix_spawn", "os.exec"):
-            program, words = arguments[:2]
-            words = [words] if isinstance(words, (str, bytes)) else words
-            note("start", _text(program), [_text(word) for word in words])
-        elif event == "os.system":
-            note("start", "sh", ["sh", "-c", _text(arguments[0])])
-    except Exception:  # what a program gives to its own functions may be anything
-        pass
+        hear(*arguments)
+    except Exception as error:  # a program gives its own functions what it likes
+        note("failed", f"tell of {event}", repr(error))
+
+
+def _hear_open(path: object, _: object, flags: int) -> None:
+    if not flags & (os.O_WRONLY | os.O_RDWR):
+        _note_read(path)
+
+
+def _hear_start(program: Any, words: Any, *_: object) -> None:
+    words = [words] if isinstance(words, (str, bytes)) else words
+    note("start", _text(program), [_text(word) for word in words])
+
+
+_HEARD: dict[str, Any] = {
+    "open": _hear_open,
+    "ctypes.dlopen": lambda path: _note_read(path),
+    "import": lambda _, path, *__: _note_read(path),
+    "subprocess.Popen": _hear_start,
+    "os.posix_spawn": _hear_start,
+    "os.exec": _hear_start,
+    "os.system": lambda line: _hear_start("sh", ["sh", "-c", _text(line)]),
+}
 
 
 def _note_read(path: object) -> None:
@@ -70,7 +85,7 @@ def _note_read(path: object) -> None:
         note("read", path[len(_CACHES) :])
 
 
-def _text(value: str | bytes | os.PathLike[str]) -> str:
+def _text(value: Any) -> str:
     return os.fsdecode(value)[:_LONGEST]
 
 
@@ -139,7 +154,8 @@ def _go_on() -> None:
 if _ROOT and hasattr(sys, "addaudithook"):
     words = getattr(sys, "orig_argv", [])
     note("python", sys.executable, [_text(word) for word in words])
-    sys.addaudithook(_hear)
+    if os.environ.get("OVERWINTER_OBSERVED_STARTS"):
+        sys.addaudithook(_hear)
     sys.meta_path.insert(0, _Moment())  # type: ignore[arg-type]
     atexit.register(_end)  # the first to be registered is the last to be called
 if __name__ == "sitecustomize":
