@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundles import TORCH
 
 from overwinter import Bundle, load, save
 from overwinter.bundle import verify
@@ -16,7 +17,10 @@ from overwinter.cache_directory import CacheDirectory
 from overwinter.cli.main import main
 from overwinter.environment import capture
 from overwinter.errors import StoreError
-from overwinter.kinds import FileArtifact
+from overwinter.kinds import FileArtifact, InductorArtifact
+from overwinter.kinds.torchinductor import content_name
+from overwinter.running import Report, Told, command
+from overwinter.running.told import Torch
 
 FRAMEWORK = str(Path(__file__).with_name("framework.py"))
 JAX = "JAX_COMPILATION_CACHE_DIR"
@@ -248,6 +252,66 @@ def test_a_report_is_written_if_asked_for(run):
     report = json.loads(Path("report.json").read_text())
     assert (report["version"], report["exit_code"]) == (1, 7)
     assert report["saved"] == {"file": 1}
+
+
+def test_what_is_set_for_jax_is_said(run, monkeypatch):
+    """When it begins to matter, and only if it was not the user's own wish."""
+    name = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
+    monkeypatch.delenv(name, raising=False)
+    assert f"{name}=none was set" in run(JAX, "a")[2]
+    assert name not in run(JAX, "a")[2]
+    monkeypatch.setenv(name, "none")
+    assert name not in run(JAX, "b")[2]
+
+
+def test_a_graph_of_nobody_knows_which_torch_is_not_kept(capfd):
+    """Without that it would be populated nowhere; the rest is kept."""
+    name = content_name(b"graph")
+    script = (
+        "import os\n"
+        "for variable, path, content in [\n"
+        f"    ('TORCHINDUCTOR_CACHE_DIR', 'aotautograd/a{'b' * 51}/{name}', 'graph'),\n"
+        "    ('JAX_COMPILATION_CACHE_DIR', 'x-cache', 'xla'),\n"
+        "]:\n"
+        "    path = os.path.join(os.environ[variable], path)\n"
+        "    os.makedirs(os.path.dirname(path), exist_ok=True)\n"
+        "    open(path, 'w').write(content)\n"
+    )
+    command = [sys.executable, "-I", "-c", script]
+    assert main(["run", "--bundle", "model.owb", "--", *command]) == 0
+    err = capfd.readouterr().err
+    assert "nothing of torch's is kept: no process told which torch it was" in err
+    assert keys() == ["jax/x-cache"]
+
+
+def test_files_of_triton_are_left_out(capfd):
+    """Some hold the path of others, and a program that finds these fails."""
+    script = "import os; open(os.environ['TRITON_CACHE_DIR'] + '/k', 'w').close()"
+    command = [sys.executable, "-c", script]
+    assert main(["run", "--bundle", "model.owb", "--", *command]) == 0
+    assert "triton: 1 files left out: some say where" in capfd.readouterr().err
+    assert not Path("model.owb").exists()
+
+
+@pytest.mark.parametrize(("others", "kept"), [({}, 1), ({"torch_version": "3"}, 0)])
+def test_two_torches_in_one_cache_are_not_told_apart(others, kept, monkeypatch):
+    """A file does not say whose it is; of several processes of one, any will do."""
+    here = capture(TORCH)
+    torches = {
+        pid: Torch("/cache", {"miss": 1}, {**here, **more}, "", ())
+        for pid, more in ((1, {}), (2, {"cuda_version": "13"}), (3, others))
+    }
+    report = Report("model.owb", ())
+    command._keep(
+        "model.owb",
+        [InductorArtifact("f" + "a" * 51, b"graph")],
+        Told({}, (), {}, (), torches, ()),
+        {},
+        None,
+        report,
+    )
+    assert sum(report.saved.values()) == kept
+    assert bool(report.problems) != bool(kept)
 
 
 def test_what_the_user_set_for_jax_stays(run, capfd, monkeypatch):

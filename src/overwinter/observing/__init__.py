@@ -6,8 +6,16 @@ between a command and its tools: torch's keys hold what the compiler says of its
 and a compiler behind another name has every kernel built again.
 """
 
-from .environ import afresh, observed
+from .environ import JAX_SETTING, afresh, observed
 from .events import Event, read_events
 from .workspace import VARIABLES, Workspace
 
-__all__ = ["VARIABLES", "Event", "Workspace", "afresh", "observed", "read_events"]
+__all__ = [
+    "JAX_SETTING",
+    "VARIABLES",
+    "Event",
+    "Workspace",
+    "afresh",
+    "observed",
+    "read_events",
+]

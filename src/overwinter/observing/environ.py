@@ -11,12 +11,12 @@ from pathlib import Path
 from ..files import PathLike
 from .workspace import VARIABLES, Workspace
 
-__all__ = ["afresh", "observed"]
+__all__ = ["JAX_SETTING", "afresh", "observed"]
 
 _HOOK = Path(__file__).with_name("hook")
 _PACKAGES = Path(__file__).parent.parent.parent
 # With more, jax's keys hold the path of its cache, and it finds nothing elsewhere.
-_JAX_SETTING = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
+JAX_SETTING = "JAX_PERSISTENT_CACHE_ENABLE_XLA_CACHES"
 
 
 def observed(
@@ -38,7 +38,7 @@ def observed(
     # An empty entry would be the current directory.
     paths = [str(_HOOK), *filter(None, [environ.get("PYTHONPATH")])]
     return {
-        _JAX_SETTING: "none",
+        JAX_SETTING: "none",
         **environ,
         **{name: str(workspace.cache(cache)) for cache, name in VARIABLES.items()},
         "PYTHONPATH": os.pathsep.join(paths),

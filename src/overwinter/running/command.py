@@ -21,7 +21,7 @@ from ..errors import OverwinterError
 from ..files import PathLike
 from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact
 from ..kinds.torchinductor import CACHE, GRAPH_RULES
-from ..observing import VARIABLES, Workspace, observed, read_events
+from ..observing import JAX_SETTING, VARIABLES, Workspace, observed, read_events
 from ..observing.listing import listing
 from ..save import save
 from .filling import fill
@@ -75,7 +75,7 @@ def run(
     report = Report(os.fspath(bundle), tuple(command))
     with _ended_by_signals(), Workspace(keep=keep) as workspace:
         if keep:
-            report.problems.append(f"kept: {workspace.root}")
+            report.notes.append(f"kept: {workspace.root}")
         caches = {name: workspace.cache(name) for name in VARIABLES}
         for name, path in (directories or {}).items():
             caches[name] = Path(os.path.abspath(path))
@@ -102,6 +102,12 @@ def run(
             report.problems.append(
                 f"{_MOVES_NOT}: {len(left)} files left out: some say where they are, "
                 "and are none elsewhere"
+            )
+        is_of_jax = any(each.key.startswith("jax/") for each in new.artifacts)
+        if is_of_jax and not environ.get(JAX_SETTING):
+            report.notes.append(
+                f"{JAX_SETTING}=none was set, for jax's keys hold its cache's path "
+                "otherwise: set it wherever these files are to be found without us"
             )
         _keep(bundle, new.artifacts, told, variables, workspace, report)
     return report
@@ -149,7 +155,8 @@ def _torch_environment(
         found = _asked(told, variables, workspace)
     if not found:
         report.problems.append(
-            "nothing of torch's is kept: no process told which torch it was"
+            "nothing of torch's is kept: no process told which torch it was; is the "
+            "command a Python without -I, -E or -S, and can it import overwinter?"
         )
         return None
     said = {

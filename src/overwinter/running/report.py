@@ -29,6 +29,7 @@ class Report:
         graphs: Torch's own counts, of all its processes, by outcome.
         saved: Kind to the number of artifacts that were appended to the bundle.
         problems: What was left out, and why, each as a line.
+        notes: What else there is to know, each as a line.
     """
 
     bundle: str
@@ -38,6 +39,7 @@ class Report:
     graphs: dict[str, int] = attrs.field(factory=dict)
     saved: Counter[str] = attrs.field(factory=Counter)
     problems: list[str] = attrs.field(factory=list)
+    notes: list[str] = attrs.field(factory=list)
 
     def take(self, told: Told) -> None:
         """Take what the processes of the command told."""
@@ -59,7 +61,7 @@ class Report:
         """Return it for people."""
         # A bundle that cannot be opened is told by each that tries.
         problems = list(dict.fromkeys(self.problems))
-        lines = [*problems[:_SHOWN]]
+        lines = [*self.notes, *problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             lines.append(f"… and {len(problems) - _SHOWN} more that were left out")
         graphs = {name: n for name, n in self.graphs.items() if n}
@@ -80,6 +82,7 @@ class Report:
             "graphs": dict(self.graphs),
             "saved": dict(self.saved),
             "problems": list(dict.fromkeys(self.problems)),
+            "notes": list(self.notes),
         }
 
 
