@@ -236,6 +236,18 @@ def test_a_bundle_that_cannot_be_written_costs_the_command_nothing(run):
     assert "nothing is kept of this run: none/model.owb: could not write it" in err
 
 
+def test_a_fault_of_ours_does_not_change_the_code_of_the_command(run, monkeypatch):
+    """Whatever goes wrong after it, it ended as it ended."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(command, "harvest", broken)
+    code, _, err = run(JAX, "a", "then", "fail")
+    assert code == 7
+    assert "nothing is kept of this run: ZeroDivisionError('a bug')" in err
+
+
 def test_files_keep_their_plain_permissions(run, tmp_path):
     """A program stays one."""
     (tmp_path / "mine").mkdir()

@@ -175,8 +175,12 @@ def test_a_function_that_no_new_process_finds_is_refused(bundle):
 
 
 def test_a_certificate_within_one_is_refused(bundle, monkeypatch):
-    """A script that certifies itself would start itself for ever."""
+    """A script that certifies itself would start itself for ever; a run is no such."""
     monkeypatch.setenv("OVERWINTER_OBSERVED", "/somewhere")
+    monkeypatch.setenv("OVERWINTER_OBSERVED_STARTS", "")
+    with pytest.raises(TypeError, match="that a new process can import"):
+        certify(bundle, lambda: None)
+    monkeypatch.setenv("OVERWINTER_OBSERVED_STARTS", "1")
     with pytest.raises(TypeError, match="under if __name__ == '__main__'"):
         certify(bundle, calling.command_of)
 

@@ -22,7 +22,7 @@ from ..files import PathLike
 from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact
 from ..kinds.torchinductor import CACHE, GRAPH_RULES
 from ..observing import JAX_SETTING, VARIABLES, Workspace, observed, read_events
-from ..observing.listing import listing
+from ..observing.listing import Listing, listing
 from ..save import save
 from .filling import fill
 from .harvest import harvest
@@ -88,29 +88,43 @@ def run(
         )
         report.exit_code = run_command(command, variables)
 
-        told = Told.by(read_events(workspace.root))
-        before[CACHE].update(told.filled.get(str(caches[CACHE]), {}))
-        report.take(told)
-        new = harvest(
-            {name: path for name, path in caches.items() if name != _MOVES_NOT},
-            before,
-            killed=report.exit_code > BY_SIGNAL,
-            pgo_keys={each.pgo_key for each in told.torches.values() if each.pgo_key},
-        )
-        report.problems += new.problems
-        if left := listing(caches[_MOVES_NOT]):
-            report.problems.append(
-                f"{_MOVES_NOT}: {len(left)} files left out: some say where they are, "
-                "and are none elsewhere"
-            )
-        is_of_jax = any(each.key.startswith("jax/") for each in new.artifacts)
-        if is_of_jax and not environ.get(JAX_SETTING):
+        try:
+            _harvest(bundle, caches, before, variables, workspace, report)
+        except Exception as error:  # whatever it is, the command's code is ours
+            report.problems.append(f"nothing is kept of this run: {error!r}")
+        if report.saved_jax and not environ.get(JAX_SETTING):
             report.notes.append(
                 f"{JAX_SETTING}=none was set, for jax's keys hold its cache's path "
                 "otherwise: set it wherever these files are to be found without us"
             )
-        _keep(bundle, new.artifacts, told, variables, workspace, report)
     return report
+
+
+def _harvest(
+    bundle: PathLike,
+    caches: Mapping[str, Path],
+    before: dict[str, Listing],
+    variables: Mapping[str, str],
+    workspace: Workspace,
+    report: Report,
+) -> None:
+    """Append what is new in *caches* to the bundle."""
+    told = Told.by(read_events(workspace.root))
+    report.take(told)
+    before[CACHE].update(told.filled.get(str(caches[CACHE]), {}))
+    new = harvest(
+        {name: path for name, path in caches.items() if name != _MOVES_NOT},
+        before,
+        killed=report.exit_code > BY_SIGNAL,
+        pgo_keys={each.pgo_key for each in told.torches.values() if each.pgo_key},
+    )
+    report.problems += new.problems
+    if left := listing(caches[_MOVES_NOT]):
+        report.problems.append(
+            f"{_MOVES_NOT}: {len(left)} files left out: some say where they are, "
+            "and are none elsewhere"
+        )
+    _keep(bundle, new.artifacts, told, variables, workspace, report)
 
 
 def _keep(

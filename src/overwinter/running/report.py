@@ -28,6 +28,7 @@ class Report:
         loaded: Kind to the number of artifacts that were put into the caches.
         graphs: Torch's own counts, of all its processes, by outcome.
         saved: Kind to the number of artifacts that were appended to the bundle.
+        saved_jax: Whether files of jax are among these.
         problems: What was left out, and why, each as a line.
         notes: What else there is to know, each as a line.
     """
@@ -38,6 +39,7 @@ class Report:
     loaded: Counter[str] = attrs.field(factory=Counter)
     graphs: dict[str, int] = attrs.field(factory=dict)
     saved: Counter[str] = attrs.field(factory=Counter)
+    saved_jax: bool = False
     problems: list[str] = attrs.field(factory=list)
     notes: list[str] = attrs.field(factory=list)
 
@@ -55,6 +57,7 @@ class Report:
     def take_save(self, info: CacheInfo) -> None:
         """Take what was saved after it."""
         self.saved.update({kind: len(keys) for kind, keys in info.artifacts.items()})
+        self.saved_jax = any(key.startswith("jax/") for key in info.artifacts["file"])
         self.problems += info.problems
 
     def lines(self) -> list[str]:

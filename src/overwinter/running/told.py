@@ -67,40 +67,64 @@ class Told:
     @classmethod
     def by(cls, events: Iterable[Event]) -> "Told":
         """Return what *events* tell."""
-        filled: dict[str, Listing] = {}
-        fillers: list[int] = []
-        loaded: Counter[str] = Counter()
-        lines: list[str] = []
-        failed: list[str] = []
-        counts: dict[int, tuple[Any, Any]] = {}
-        facts: dict[int, Any] = {}
+        told = _Telling()
         for event in events:
-            said: tuple[Any, ...] = event.facts
-            if event.name == "filled":
-                directory, info, files = said
-                fillers.append(event.pid)
-                filled.setdefault(directory, {}).update(files)
-                if info:
-                    loaded += Counter({k: len(v) for k, v in info["artifacts"].items()})
-                    lines += left_out(info)
-            elif event.name == "graphs":
-                counts[event.pid] = said
-            elif event.name == "torch":
-                facts[event.pid] = said
-            elif event.name == "failed":
-                failed.append(f"process {event.pid} could not {said[0]}: {said[1]}")
-        torches = {
-            pid: Torch(directory, _total(groups), *_facts(facts.get(pid)))
-            for pid, (directory, groups) in counts.items()
-        }
+            try:
+                told.take(event.name, event.pid, event.facts)
+            except (LookupError, TypeError, ValueError, AttributeError):
+                # The command may have an overwinter of its own.
+                told.failed.append(
+                    f"process {event.pid} told {event.name!r} as this release does "
+                    "not: have one release here and in the command"
+                )
         return cls(
-            filled, tuple(fillers), dict(loaded), tuple(lines), torches, tuple(failed)
+            told.filled,
+            tuple(told.fillers),
+            dict(told.loaded),
+            tuple(told.left_out),
+            told.torches,
+            tuple(told.failed),
         )
 
     @property
     def graphs(self) -> dict[str, int]:
         """How many lookups of graphs ended how, in all processes."""
         return _total(torch.graphs for torch in self.torches.values())
+
+
+@attrs.define
+class _Telling:
+    filled: dict[str, Listing] = attrs.field(factory=dict)
+    fillers: list[int] = attrs.field(factory=list)
+    loaded: Counter[str] = attrs.field(factory=Counter)
+    left_out: list[str] = attrs.field(factory=list)
+    torches: dict[int, Torch] = attrs.field(factory=dict)
+    failed: list[str] = attrs.field(factory=list)
+
+    def take(self, name: str, pid: int, said: tuple[Any, ...]) -> None:
+        if name == "filled":
+            directory, info, files = said
+            self.filled[directory] = {**self.filled.get(directory, {}), **files}
+            self.fillers.append(pid)
+            if info:
+                self.left_out += left_out(info)
+                self.loaded.update(
+                    {kind: len(keys) for kind, keys in info["artifacts"].items()}
+                )
+        elif name == "graphs":
+            directory, groups = said
+            self.torches[pid] = Torch(directory, _total(groups.values()), {}, "", ())
+        elif name == "torch":  # after "graphs"
+            environment, problems, pgo_key = said
+            self.torches[pid] = attrs.evolve(
+                self.torches[pid],
+                environment=dict(environment),
+                pgo_key=str(pgo_key),
+                problems=tuple(problems),
+            )
+        elif name == "failed":
+            task, error = said
+            self.failed.append(f"process {pid} could not {task}: {error}")
 
 
 def left_out(info: Mapping[str, Any]) -> list[str]:
@@ -116,18 +140,11 @@ def left_out(info: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _total(counts: Any) -> dict[str, int]:
+def _total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     total: Counter[str] = Counter()
-    for each in counts.values() if isinstance(counts, dict) else counts:
+    for each in counts:
         total.update(each)
     return dict(total)
-
-
-def _facts(said: Any) -> tuple[Environment, str, tuple[str, ...]]:
-    if said is None:
-        return {}, "", ()
-    environment, problems, pgo_key = said
-    return environment, pgo_key, tuple(problems)
 
 
 @contextlib.contextmanager

@@ -36,7 +36,7 @@ _NEVER_MISSED = ("pgo",)  # torch writes what it learned anew, whatever it was g
 
 def certify(path: PathLike, function: Callable[[], object]) -> Certificate:
     """Certify a bundle for a function; see `overwinter.torch.certify`."""
-    if os.environ.get("OVERWINTER_OBSERVED"):
+    if os.environ.get("OVERWINTER_OBSERVED_STARTS"):
         raise TypeError(
             "certify() is called again by what it runs; let the script call it under "
             "if __name__ == '__main__'"
