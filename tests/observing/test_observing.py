@@ -112,6 +112,20 @@ def test_a_program_does_not_feel_it_that_nobody_listens(run, workspace):
     assert (done.stdout, done.stderr, done.returncode) == ("on\n", "", 0)
 
 
+def test_events_that_were_lost_are_told_of(run, workspace):
+    """Else a start that no disk had space for would be none."""
+    events = str(workspace.root / "events")
+    run(
+        "import os\n"
+        f"os.rename({events!r}, {events + '-'!r})\n"
+        "os.system('true')\n"
+        f"os.rename({events + '-'!r}, {events!r})\n"
+    )
+    assert noted(workspace, "start") == []
+    ((task, error),) = noted(workspace, "failed")
+    assert (task, error[:17]) == ("note 1 events", "FileNotFoundError")
+
+
 def test_the_sitecustomize_of_the_user_runs(run, tmp_path, workspace):
     """As if ours were not there: it is the module of that name."""
     own = tmp_path / "own"

@@ -6,7 +6,9 @@ import signal
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bundles import TORCH
@@ -226,6 +228,20 @@ def test_a_cache_that_cannot_be_filled_costs_the_command_nothing(run, monkeypatc
     code, out, err = run(JAX, "a")
     assert (code, out) == (0, "a:miss\n")
     assert "failed: file jax/a: jax/a: could not write it: No space left" in err
+
+
+def test_without_a_place_for_caches_the_command_runs_without(run, monkeypatch):
+    """As it would have without us, and it is said."""
+    nowhere = SimpleNamespace(
+        gettempdir=lambda: "/no/such/place", mkdtemp=tempfile.mkdtemp
+    )
+    monkeypatch.setattr("overwinter.observing.workspace.tempfile", nowhere)
+    monkeypatch.setenv(JAX, "own")
+    code, out, err = run(JAX, "a", "then", "fail")
+    assert (code, out) == (7, "a:miss\n")
+    assert "run without caches of its own: /no/such/place" in err
+    assert Path("own/a").exists()
+    assert not Path("model.owb").exists()
 
 
 def test_a_bundle_that_cannot_be_written_costs_the_command_nothing(run):

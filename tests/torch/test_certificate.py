@@ -116,6 +116,10 @@ def test_what_was_not_observed_is_not_certified(replay):
     """Nothing seen is not nothing done."""
     assert "no Python process was observed" in replay("pass", "-I").reasons[0]
     assert "no process came to use torch's" in replay("pass").reasons[0]
+    silent = "import torch._inductor.codecache, os; os._exit(0)"
+    assert replay(silent).reasons == (
+        "no lookup of a graph hit, so there is nothing to certify",
+    )
 
 
 def test_a_fill_that_fails_is_a_reason(replay, tmp_path):

@@ -68,36 +68,55 @@ def run(
             variable: these are not made anew, and stay.
         environ: The command's variables, but for those of the caches.
         keep: The directories stay.
-
-    Raises:
-        StoreError: There is no space for the caches.
     """
     report = Report(os.fspath(bundle), tuple(command))
-    with _ended_by_signals(), Workspace(keep=keep) as workspace:
-        if keep:
-            report.notes.append(f"kept: {workspace.root}")
-        caches = {name: workspace.cache(name) for name in VARIABLES}
-        for name, path in (directories or {}).items():
-            caches[name] = Path(os.path.abspath(path))
-        there = os.path.lexists(bundle)
-        if there:
-            report.take_load(fill(bundle, caches))
-        before = {name: listing(path) for name, path in caches.items()}
-        variables = observed(
-            environ, workspace, bundle if there else None, starts=False
-        )
-        report.exit_code = run_command(command, variables)
-
+    with _ended_by_signals():
         try:
-            _harvest(bundle, caches, before, variables, workspace, report)
-        except Exception as error:  # whatever it is, the command's code is ours
-            report.problems.append(f"nothing is kept of this run: {error!r}")
-        if report.saved_jax and not environ.get(JAX_SETTING):
-            report.notes.append(
-                f"{JAX_SETTING}=none was set, for jax's keys hold its cache's path "
-                "otherwise: set it wherever these files are to be found without us"
-            )
+            workspace = Workspace(keep=keep)
+        except OverwinterError as error:
+            report.problems.append(f"run without caches of its own: {error}")
+            report.exit_code = run_command(command, environ)
+            return report
+        with workspace:
+            _run(workspace, directories or {}, environ, report)
+    if keep:
+        report.notes.append(f"kept: {workspace.root}")
+    if report.saved_jax and not environ.get(JAX_SETTING):
+        report.notes.append(
+            f"{JAX_SETTING}=none was set, for jax's keys hold its cache's path "
+            "otherwise: set it wherever these files are to be found without us"
+        )
     return report
+
+
+def _run(
+    workspace: Workspace,
+    directories: Mapping[str, PathLike],
+    environ: Mapping[str, str],
+    report: Report,
+) -> None:
+    """Run the command with the caches of *workspace*."""
+    caches = {name: workspace.cache(name) for name in VARIABLES}
+    for name, path in directories.items():
+        caches[name] = Path(os.path.abspath(path))
+    source = report.bundle if os.path.lexists(report.bundle) else None
+    if source is not None:
+        with _told_of("loaded before it", report):
+            report.take_load(fill(source, caches))
+    before = {name: listing(path) for name, path in caches.items()}
+    variables = observed(environ, workspace, source, starts=False)
+    report.exit_code = run_command(report.command, variables)
+    with _told_of("kept of this run", report):
+        _harvest(report.bundle, caches, before, variables, workspace, report)
+
+
+@contextlib.contextmanager
+def _told_of(what: str, report: Report) -> Iterator[None]:
+    """Go on after any error: neither the command nor its code may suffer from it."""
+    try:
+        yield
+    except Exception as error:
+        report.problems.append(f"nothing is {what}: {error!r}")
 
 
 def _harvest(

@@ -132,7 +132,7 @@ class _Findings:
             exit_code=code,
             reasons=(
                 *self._not_observed(code),
-                *_graph_reasons(self._told.graphs),
+                *_graph_reasons(self._told.graphs, self._needs_torch()),
                 *(str(each) for each in written if each.kind not in _NEVER_MISSED),
                 *(
                     f"{n} times a compiler ran to {name}"
@@ -198,9 +198,10 @@ class _Findings:
                 "no Python process was observed: is the command one, without -I, -E "
                 "or -S, and does it leave PYTHONPATH as it is?"
             )
-        elif not self._told.filled and self._needs_torch():
-            yield "no process came to use torch's compiler, so nothing was loaded"
-        elif not any(self._named("read")) and not self._told.graphs:
+        elif self._needs_torch():
+            if not self._told.filled:
+                yield "no process came to use torch's compiler, so nothing was loaded"
+        elif not any(self._named("read")):
             yield "nothing of the bundle was read"
         yield from self._told.failed
         used = {torch.directory for torch in self._told.torches.values()}
@@ -229,7 +230,7 @@ def _counts(info: CacheInfo) -> dict[str, int]:
     return {kind: len(keys) for kind, keys in info.artifacts.items()}
 
 
-def _graph_reasons(graphs: Mapping[str, int]) -> Iterator[str]:
+def _graph_reasons(graphs: Mapping[str, int], needed: bool) -> Iterator[str]:
     for outcome, words in (
         ("miss", "missed"),
         ("guard_miss", "missed by their guards"),
@@ -237,5 +238,5 @@ def _graph_reasons(graphs: Mapping[str, int]) -> Iterator[str]:
     ):
         if n := graphs.get(outcome):
             yield f"{n} lookups of graphs {words}"
-    if graphs and not graphs.get("hit"):
+    if (graphs or needed) and not graphs.get("hit"):
         yield "no lookup of a graph hit, so there is nothing to certify"

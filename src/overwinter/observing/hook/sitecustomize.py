@@ -29,6 +29,7 @@ _MOMENT = "torch._inductor.codecache"
 _LONGEST = 4096  # characters of one argument: some are whole programs
 
 _read: set[str] = set()
+_lost: list[str] = []
 
 
 def note(name: str, *facts: object) -> None:
@@ -44,8 +45,8 @@ def note(name: str, *facts: object) -> None:
             os.write(file, line)
         finally:
             os.close(file)
-    except Exception:  # the directory is full, or gone: nobody asks any more
-        pass
+    except Exception as error:  # the directory is full, or gone
+        _lost.append(repr(error))
 
 
 def _hear(event: str, arguments: tuple) -> None:  # type: ignore[type-arg]
@@ -131,6 +132,8 @@ def _inside(task: str) -> None:
 
 
 def _end() -> None:
+    if _lost:  # there may be space again
+        note("failed", f"note {len(_lost)} events", _lost[0])
     if _MOMENT in sys.modules:
         _inside("report")
 
