@@ -144,6 +144,7 @@ def test_the_versions_are_these():
         "overwinter_schema:native": 1,
         "overwinter_schema:pgo": 1,
         "overwinter_schema:precompile": 1,
+        "overwinter_schema:triton": 1,
         "acme.schema:acme/plan": 3,
         "acme.schema:acme/graph": 1,
         "acme_plans_schema:acme/plan": 2,
@@ -176,6 +177,7 @@ FINGERPRINTS = {
         "megacache",
         1,
     ): "aefdf45a1cf0f3cdbd0605be0978d0f812253036a7222875660204c3d76a7e2f",
+    ("triton", 1): "e0a62a5efb6dd40b6ca7a46f71a943aade460b29238111a784bbc8bab192b72e",
     ("autotune", 2): "fb7e3ae95482d00b98c8b3b50ad843b172bf5439dfdaa0aeef01386b3228ffe9",
 }
 

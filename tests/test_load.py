@@ -534,5 +534,6 @@ def test_the_kinds_of_the_fixture_are_all_that_are_built_in():
         for name in CacheArtifactFactory.kinds()
         if CacheArtifactFactory.kind(name).cls.caches
     }
+    populated.remove("triton")  # which is tried in its own tests
     assert {each.type() for each in ARTIFACTS} == populated
     assert Kind(Plan).name not in CacheArtifactFactory.kinds()

@@ -457,6 +457,7 @@ def test_every_registered_kind_can_be_recorded(manager):
         "native": "torchinductor/2x/c2xx.main.so",
         "pgo": "job:0:tag",
         "precompile": "0" * 64,
+        "triton": f"triton/{'A' * 52}/k.cubin",
     }
     for kind in CacheArtifactFactory.kinds():
         value = {"XBLOCK": 1} if kind == "autotune" else b"content"

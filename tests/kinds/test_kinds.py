@@ -24,9 +24,10 @@ GOOD = {
     "native": f"torchinductor/2x/c{GRAPH}.main.so",
     "pgo": "job-17:0:main",
     "precompile": "0123456789abcdef" * 4,
+    "triton": f"triton/{GRAPH.upper()}/kernel.cubin",
 }
 EVERY_KIND = pytest.mark.parametrize("kind", GOOD)
-EVERY_FILE = pytest.mark.parametrize("kind", [k for k in GOOD if k != "megacache"])
+EVERY_FILE = pytest.mark.parametrize("kind", [k for k in GOOD if k not in ("megacache", "triton")])
 OTHERS = [kind for kind in GOOD if kind not in ("file", "megacache", "native", "pgo")]
 
 
@@ -238,9 +239,9 @@ def test_an_artifact_finds_its_cache_by_itself(kind, home, monkeypatch):
 @pytest.mark.parametrize(
     ("kind", "needed"),
     [
-        ("inductor", {"native", "autotune"}),
+        ("inductor", {"native", "autotune", "triton"}),
         ("aot_autograd", {"inductor"}),
-        ("precompile", {"native", "autotune"}),
+        ("precompile", {"native", "autotune", "triton"}),
         ("native", set()),
         ("autotune", set()),
         ("pgo", set()),

@@ -13,6 +13,7 @@ from .megacache import MegaCacheArtifact
 from .native import NativeArtifact
 from .pgo import PGOArtifact
 from .precompile import PrecompileArtifact
+from .triton import TritonArtifact
 
 __all__ = [
     "PACK",
@@ -24,6 +25,7 @@ __all__ = [
     "NativeArtifact",
     "PGOArtifact",
     "PrecompileArtifact",
+    "TritonArtifact",
 ]
 
 PACK = KindPack(
@@ -36,6 +38,7 @@ PACK = KindPack(
         NativeArtifact,
         PGOArtifact,
         PrecompileArtifact,
+        TritonArtifact,
     ]
 )
 

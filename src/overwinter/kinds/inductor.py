@@ -25,7 +25,7 @@ class InductorArtifact(CacheArtifact):
     key_grammar = KeyGrammar(r"f[a-z2-7]{51}", "'f' and 51 characters of base 32")
     caches = CACHES
     # Its kernels must be there when torch finds the graph.
-    populate_after = ("native", "autotune")
+    populate_after = ("native", "autotune", "triton")
     environment_rules = GRAPH_RULES
 
     @staticmethod

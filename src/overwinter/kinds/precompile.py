@@ -21,7 +21,7 @@ class PrecompileArtifact(CacheArtifact):
 
     key_grammar = KeyGrammar(r"[0-9a-f]{64}", "64 hexadecimal digits")
     caches = CACHES
-    populate_after = ("native", "autotune")
+    populate_after = ("native", "autotune", "triton")
     # A process that found an entry and compiled more writes both over it.
     latest_wins = True
     environment_rules = GRAPH_RULES

@@ -3,6 +3,7 @@ What this torch adds to the environment of its artifacts.
 """
 
 import os
+from contextlib import suppress
 
 from ..environment import Environment, Machine, capture
 from ..kinds.torchinductor import VECTORS
@@ -28,6 +29,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
     facts: Facts = {
         "torch_version": str(torch.__version__),
         "torch_prefix": os.path.dirname(os.path.abspath(torch.__file__)),
+        **_triton(),
     }
     with private_parts(
         problems, "ask for the hash of its sources", "no build's graphs are populated"
@@ -97,6 +99,15 @@ def _compiler() -> Facts:
     return next(
         ({"compiler": line.strip()} for line in lines if " version " in line), {}
     )
+
+
+def _triton() -> Facts:
+    from importlib.metadata import PackageNotFoundError, version
+
+    for name in ("triton", "pytorch-triton", "pytorch-triton-rocm"):
+        with suppress(PackageNotFoundError):
+            return {"triton_version": version(name)}
+    return {}
 
 
 def _device() -> Facts:

@@ -12,7 +12,7 @@ import attrs
 from ..artifact import CacheArtifact
 from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
-from ..kinds import FileArtifact, PGOArtifact, torchinductor
+from ..kinds import FileArtifact, PGOArtifact, torchinductor, triton
 from ..load import load as load_bundle
 from .building import build_only_what_is_missing
 from .facts import machine
@@ -46,7 +46,10 @@ def load(
     info = load_bundle(
         target,
         environment=machine(problems),
-        directories={torchinductor.CACHE: _cache_directory},
+        directories={
+            torchinductor.CACHE: _cache_directory,
+            triton.CACHE: triton.triton_directory,
+        },
         prepare=prepare,
         strict=strict,
         required=required,

@@ -1,0 +1,57 @@
+"""Triton beside torch: its version, and its own cache directory."""
+
+import importlib.metadata
+import os
+
+import pytest
+
+from overwinter import save
+from overwinter.kinds import TritonArtifact
+from overwinter.torch import facts
+
+
+@pytest.mark.parametrize("name", ["triton", "pytorch-triton", "pytorch-triton-rocm"])
+def test_tritons_version_is_that_of_its_distribution(monkeypatch, name):
+    """Of whichever brings it; it is not imported, which takes long."""
+
+    def version(asked):
+        if asked == name:
+            return "3.4.0"
+        raise importlib.metadata.PackageNotFoundError(asked)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert facts._triton() == {"triton_version": "3.4.0"}
+
+
+def test_without_triton_there_is_no_version(monkeypatch):
+    """And then nothing of it is populated."""
+
+    def version(asked):
+        raise importlib.metadata.PackageNotFoundError(asked)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    assert facts._triton() == {}
+
+
+@pytest.mark.torch
+def test_a_load_puts_kernels_where_triton_and_inductor_look(
+    recorder, tmp_path, monkeypatch
+):
+    """Two caches, of which Inductor's holds one for each device."""
+    import overwinter.torch
+
+    monkeypatch.setattr(facts, "_triton", lambda: {"triton_version": "3.4.0"})
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path / "triton"))
+    names = [f"{'A' * 52}/k.cubin", f"{'B' * 52}/k.cubin"]
+    artifacts = [
+        TritonArtifact(f"triton/{names[0]}", b"0"),
+        TritonArtifact(f"torchinductor/triton/1/{names[1]}", b"1"),
+    ]
+    path = tmp_path / "a.owb"
+    save(path, artifacts, environment=overwinter.torch.environment())
+    info = overwinter.torch.load(path)
+    assert len(info.artifacts["triton"]) == 2
+    assert (tmp_path / "triton" / names[0]).read_bytes() == b"0"
+    inductor = os.environ["TORCHINDUCTOR_CACHE_DIR"]
+    with open(f"{inductor}/triton/1/{names[1]}", "rb") as file:
+        assert file.read() == b"1"
