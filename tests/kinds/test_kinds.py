@@ -27,7 +27,9 @@ GOOD = {
     "triton": f"triton/{GRAPH.upper()}/kernel.cubin",
 }
 EVERY_KIND = pytest.mark.parametrize("kind", GOOD)
-EVERY_FILE = pytest.mark.parametrize("kind", [k for k in GOOD if k not in ("megacache", "triton")])
+EVERY_FILE = pytest.mark.parametrize(
+    "kind", [k for k in GOOD if k not in ("megacache", "triton")]
+)
 OTHERS = [kind for kind in GOOD if kind not in ("file", "megacache", "native", "pgo")]
 
 
