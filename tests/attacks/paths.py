@@ -24,7 +24,7 @@ GRAMMARS = [
     "outside/", "a\u2028outside", "a\u202eoutside", "\uff0e\uff0e/outside",
     "%2e%2e/outside", "$HOME/outside", "torchinductor", "torchinductor/",
     "torchinductor/.", "torchinductor/..", "torchinductor//proc/self/mem",
-    "torchinductor" + "/a" * 17, "torchinductor/" + "a" * 256, "torchinductor/a b",
+    "torchinductor" + "/a" * 17, "torchinductor/" + "a" * 256, "torchinductor/a\tb",
     "TORCHINDUCTOR/a", "torchinductor/\u0430", GRAPH.upper(), GRAPH + " ", GRAPH[:-1],
 ]  # fmt: skip
 

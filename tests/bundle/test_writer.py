@@ -94,10 +94,12 @@ def test_artifacts_of_the_real_kinds_come_back_exactly():
         "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
         "inductor": "f" + "a" * 51,
+        "file": "jax/jit_step-0123-cache",
         "megacache": "inductor_triton/0/abc",
         "native": "torchinductor/2x/c2xx.main.so",
         "pgo": "job:0:tag",
         "precompile": "0" * 64,
+        "triton": "triton/" + "A" * 52 + "/k.cubin",
     }
     artifacts = [
         CacheArtifactFactory.create(kind, keys[kind], b'{"num_warps": 8}')

@@ -268,7 +268,7 @@ def test_files_keep_their_plain_permissions(run, tmp_path):
     """A program stays one."""
     (tmp_path / "mine").mkdir()
     option = ("--dir", f"acme={tmp_path / 'mine'}")
-    script = "import os; open('mine/x', 'w').close(); os.chmod('mine/x', 0o775)"
+    script = "import os; open('mine/x', 'w').close(); os.chmod('mine/x', 0o4755)"
     main(["run", "--bundle", "model.owb", *option, "--", sys.executable, "-c", script])
     load("model.owb", directories={"acme": lambda: str(tmp_path / "again")})
     assert stat.S_IMODE((tmp_path / "again/x").stat().st_mode) == 0o755

@@ -155,8 +155,7 @@ def release_command(
     """Freeze every version of KIND that is not yet released, if no rule is broken."""
     if not kinds and name is None:
         raise click.UsageError("name a KIND, or give a release a --name")
-    contracts = [contract_of(kind) for kind in kinds]
-    packages = {each.schema_root for each in contracts}
+    packages = {contract_of(kind).schema_root for kind in kinds}
     if package is not None:
         packages.add(package)
     if name is not None and len(packages) != 1:
@@ -164,7 +163,8 @@ def release_command(
             "--name is for one package: give its KINDs, or --package"
         )
     lines = []
-    for contract in contracts:
+    for kind in kinds:
+        contract = contract_of(kind)  # anew, with what was released just before
         added = release(contract)
         lines += added
         if added:
