@@ -264,6 +264,14 @@ def test_a_fault_of_ours_does_not_change_the_code_of_the_command(run, monkeypatc
     assert "nothing is kept of this run: ZeroDivisionError('a bug')" in err
 
 
+def test_an_open_umask_costs_nothing():
+    """Nobody else can enter the directories, whatever the bits are below."""
+    command = [*CLI, "--bundle", "model.owb", "--", *program(JAX, "deep/a")]
+    for words in ("deep/a:miss\n", "deep/a:hit\n"):
+        done = subprocess.run(command, umask=0, capture_output=True, text=True)
+        assert (done.returncode, done.stdout) == (0, words)
+
+
 def test_files_keep_their_plain_permissions(run, tmp_path):
     """A program stays one."""
     (tmp_path / "mine").mkdir()

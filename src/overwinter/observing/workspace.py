@@ -9,6 +9,7 @@ A workspace: a private directory for one command, its caches, and what is noted 
 import contextlib
 import os
 import shutil
+import stat
 import tempfile
 from pathlib import Path
 
@@ -44,13 +45,27 @@ class Workspace(Closing):
             made = tempfile.mkdtemp(prefix="overwinter-", dir=place)
             self.root = Path(os.path.realpath(made))
             for name in ("caches", "events", "home", "tmp"):
-                (self.root / name).mkdir()
+                (self.root / name).mkdir(0o700)
             for name in VARIABLES:
-                self.cache(name).mkdir()
+                self.cache(name).mkdir(0o700)
 
     def cache(self, name: str) -> Path:
         """Return the directory of a cache."""
         return self.root / "caches" / name
+
+    def close_to_others(self) -> None:
+        """
+        Let nobody else write in the caches.
+
+        Nobody could, from outside; but whoever reads them as a cache goes by the bits
+        that the umask of the command left.
+        """
+        for folder, _, names in os.walk(self.root / "caches"):
+            for path in (folder, *(os.path.join(folder, name) for name in names)):
+                with contextlib.suppress(OSError):
+                    mode = os.lstat(path).st_mode
+                    if mode & 0o022 and not stat.S_ISLNK(mode):
+                        os.chmod(path, stat.S_IMODE(mode) & ~0o022)
 
     def close(self) -> None:
         """Remove everything, if nobody wants to look."""

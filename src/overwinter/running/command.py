@@ -128,6 +128,7 @@ def _harvest(
     report: Report,
 ) -> None:
     """Append what is new in *caches* to the bundle."""
+    workspace.close_to_others()
     told = Told.by(read_events(workspace.root))
     report.take(told)
     before[CACHE].update(told.filled.get(str(caches[CACHE]), {}))
