@@ -80,6 +80,21 @@ def test_who_says_that_it_was_made_here_can_use_it_here(run, tmp_path):
 
 
 @pytest.mark.torch
+def test_who_says_here_has_the_compiler_asked(run, tmp_path, monkeypatch):
+    """A CPU has vectors that an old compiler has not: those graphs are others."""
+    from overwinter.torch import facts
+
+    asked = []
+    monkeypatch.setattr(
+        facts, "vector_isa", lambda *, sure=False: asked.append(sure) or "avx2"
+    )
+    new, blob = tmp_path / "new.owb", tmp_path / "blob"
+    assert run("rescue", REAL, "-o", new, "--here")[0] == 0
+    assert run("export", new, "--torch", "2.13", "--here", "-o", blob)[0] == 0
+    assert asked == [True, True]
+
+
+@pytest.mark.torch
 def test_who_says_so_wrongly_is_refused(run, tmp_path):
     """A standalone file says of which torch it is."""
     container = write_megacache([MegaCacheEntry("pgo", "job:0:", b"x")])

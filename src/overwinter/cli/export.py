@@ -49,7 +49,7 @@ def export(file: str, version: str, out: str, here: bool, as_json: bool) -> int:
     """
     if here:
         needs_torch("--here")
-    machine = here_environment() if here else None
+    machine = here_environment(sure=True) if here else None
     try:
         found = export_container(file, version, here=machine)
     except ValueError as error:

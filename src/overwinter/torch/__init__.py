@@ -70,15 +70,20 @@ def save(
     return info
 
 
-def environment() -> Environment:
+def environment(*, sure: bool = False) -> Environment:
     """
     Return this machine's environment with torch's facts in it.
 
     For who saves and loads torch's artifacts by `overwinter.save`, `overwinter.load`
     or a manager: without these facts they are populated nowhere.
+
+    Args:
+        sure: Ask the compiler which vectors it can build, if this process has not
+            compiled yet, which takes seconds; else it is taken that it can build
+            for all of this CPU's.
     """
     problems: list[str] = []
-    machine = facts.environment(problems)
+    machine = facts.environment(problems, sure=sure)
     for problem in problems:
         log.warning("%s", problem)
     return machine

@@ -15,7 +15,9 @@ __all__ = ["environment", "machine"]
 Facts = dict[str, str | list[str]]
 
 
-def environment(problems: list[str], *, compared: bool = False) -> Environment:
+def environment(
+    problems: list[str], *, compared: bool = False, sure: bool = False
+) -> Environment:
     """
     Return this machine's environment with torch's facts in it.
 
@@ -23,6 +25,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
         problems: Takes a line for a fact that this torch does not give.
         compared: Only what some kind's rules compare. The rest costs a process or
             a device's start, which a load need not pay.
+        sure: Ask the compiler for its vectors, if nobody has: takes seconds.
     """
     import torch
 
@@ -38,7 +41,7 @@ def environment(problems: list[str], *, compared: bool = False) -> Environment:
 
         facts["torch_key"] = torch_key().hex()
     with private_parts(problems, *_VECTORS_UNTOLD):
-        facts[VECTORS] = vector_isa()
+        facts[VECTORS] = vector_isa(sure=sure)
     if not compared:
         with private_parts(
             problems, "ask for compiler and device", "the bundle does not name them"
