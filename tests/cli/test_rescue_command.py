@@ -107,6 +107,20 @@ def test_who_says_so_wrongly_is_refused(run, tmp_path):
     assert "--here is not so: torch_key: made for 000102" in err
 
 
+@pytest.mark.parametrize(
+    ("blob", "version"), [("2.7.1", "2.13.0"), ("2.9.1", "2.7.1"), ("2.9.1", "2.6.0")]
+)
+def test_a_torch_that_did_not_write_it_is_wrong_usage(run, tmp_path, blob, version):
+    """Layouts differ, and its graphs would be taken for another torch's."""
+    new = tmp_path / "new.owb"
+    path = BLOBS / f"torch-{blob}-one-save.bin"
+    code, _, err = run("rescue", path, "-o", new, "--torch", version)
+    assert code == 2
+    assert f"and cannot be of torch {version}" in err
+    assert not new.exists()
+    assert run("rescue", path, "-o", new, "--torch", blob)[0] == 0
+
+
 def test_here_needs_torch(run, tmp_path, monkeypatch):
     """Its facts can be asked of nobody else."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)

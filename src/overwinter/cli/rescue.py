@@ -51,6 +51,9 @@ def rescue(blob: str, out: str, here: bool, version: str | None, as_json: bool) 
     """
     found = rescue_artifacts(blob)
     environment = _environment(found.facts, here, version)
+    torch = str(environment.get("torch_version", ""))
+    if not found.may_be_of(torch):
+        raise click.UsageError(f"BLOB is {found.form}, and cannot be of torch {torch}")
     if os.path.lexists(out):
         raise ConflictError(out)
     info = save(out, found.artifacts, environment=environment)

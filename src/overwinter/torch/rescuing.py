@@ -7,6 +7,7 @@ byte for byte. Nothing is run, and nothing is trusted by it: that whoever rescue
 signs is the act of trust.
 """
 
+import re
 from collections import Counter
 
 import attrs
@@ -21,7 +22,7 @@ from ..kinds import MegaCacheArtifact
 from .containers import read_container
 from .latest import latest
 from .megacache import MegaCacheEntry, read_megacache
-from .versions import TABLE
+from .versions import TABLE, row
 
 __all__ = ["Rescued", "rescue"]
 
@@ -41,6 +42,7 @@ class Rescued:
         superseded: What a later entry of the same place replaced, as it would in
             torch's cache.
         left_out: What no torch could have written, and why.
+        layouts: Of its containers, each named by the first torch that wrote it.
     """
 
     form: str
@@ -49,6 +51,18 @@ class Rescued:
     dropped_by_torch: dict[str, int]
     superseded: list[Note]
     left_out: list[Note]
+    layouts: frozenset[str] = frozenset()
+
+    def may_be_of(self, torch: str) -> bool:
+        """Return whether a version of torch writes such containers."""
+        found = re.match(r"(\d{1,4})\.(\d{1,4})", torch)
+        if found is None:
+            return True
+        try:
+            known = row((int(found[1]), int(found[2])))
+        except KeyError:  # earlier than all that wrote any
+            return False
+        return self.layouts <= {known.container}
 
 
 def rescue(path: PathLike) -> Rescued:
@@ -69,9 +83,11 @@ def rescue(path: PathLike) -> Rescued:
     dropped: set[MegaCacheEntry] = set()
     loaded: set[MegaCacheEntry] = set()
     forms = []
+    layouts = set()
     for name, data in container.blobs:
         blob = read_megacache(data, source=name)
         entries += blob.entries
+        layouts.add(blob.layout)
         dropped |= set(blob.dropped)
         loaded |= (Counter(blob.entries) - Counter(blob.dropped)).keys()
         forms.append("torch 2.7" if blob.layout == "2.7" else "torch 2.8 or later")
@@ -97,6 +113,7 @@ def rescue(path: PathLike) -> Rescued:
         dict(Counter(each.kind for each in dropped - loaded)),
         superseded,
         left_out,
+        frozenset(layouts),
     )
 
 
