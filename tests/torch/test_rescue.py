@@ -273,14 +273,25 @@ def test_a_manifest_that_is_none_is_refused(text, put):
         rescue(put(text, "manifest.json"))
 
 
-def test_a_manifest_beside_a_container_is_held_against_it(put):
-    """SimpleTuner's, which says the torch."""
-    path = put(BLOB)
-    plain = {"sha256": hashlib.sha256(BLOB).hexdigest(), "runtime": {"torch": "2.9.0"}}
+@pytest.mark.parametrize("data", [BLOB, SIMPLETUNER], ids=["one", "several"])
+def test_a_manifest_beside_a_container_is_held_against_it(data, put):
+    """SimpleTuner's, which says the torch; it writes one beside either form."""
+    path = put(data)
+    plain = {"sha256": hashlib.sha256(data).hexdigest(), "runtime": {"torch": "2.9.0"}}
     put(json.dumps(plain).encode(), "blob.bin.manifest.json")
     assert rescue(path).facts == {"torch_version": "2.9.0"}
     put(json.dumps({"sha256": "0" * 64}).encode(), "blob.bin.manifest.json")
     with pytest.raises(FormatError, match=r"SHA-256 .*as .*blob.bin.manifest.json"):
+        rescue(path)
+
+
+def test_a_manifest_that_vouches_for_nothing_is_refused(put):
+    """Unsloth never writes one without a digest."""
+    path = manifest(put)
+    plain = json.loads(path.read_text())
+    del plain["sha256"]
+    path.write_text(json.dumps(plain))
+    with pytest.raises(FormatError, match="found no sha256, expected that of the file"):
         rescue(path)
 
 

@@ -80,7 +80,8 @@ def read_container(path: PathLike) -> Container:
         found = "a bundle of overwinter, which needs no rescue"
         raise MegaCacheError(name, 0, found, "what torch saved")
     if data[: len(_SIMPLETUNER)] == _SIMPLETUNER:
-        return Container("SimpleTuner's", tuple(_of_simpletuner(data, name)), {})
+        blobs = tuple(_of_simpletuner(data, name))
+        return Container("SimpleTuner's", blobs, _of_sidecar(name, data))
     if _is_standalone(data):
         return _of_standalone(data, name)
     return Container("Mega-Cache", ((name, data),), _of_sidecar(name, data))
@@ -189,6 +190,8 @@ def _of_manifest(path: str) -> Container:
         )
     name = os.path.join(os.path.dirname(path), bundle)
     data = _read(name)
+    if "sha256" not in manifest:
+        raise MegaCacheError(path, 0, "no sha256", "that of the file that it names")
     _check_digest(manifest, data, name, path)
     env = manifest.get("env")
     facts = _facts(env.get("torch") if isinstance(env, dict) else None)
