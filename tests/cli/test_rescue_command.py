@@ -196,3 +196,13 @@ def test_what_is_not_trusted_ends_with_4(run, tmp_path, monkeypatch):
     assert code == 4
     assert "overwinter trust add key-" in err
     assert not (tmp_path / "b").exists()
+
+
+def test_where_nothing_can_be_kept_no_bundle_is_written(run, tmp_path):
+    """And that is said; a program sees it by the code."""
+    blob, new = tmp_path / "blob", tmp_path / "new.owb"
+    blob.write_bytes(write_megacache([MegaCacheEntry("inductor", "../x", b"x")]))
+    code, _, err = run("rescue", blob, "-o", new)
+    assert code == 4
+    assert f"nothing in {blob} can be kept: {new} is not written" in err
+    assert not new.exists()

@@ -14,7 +14,7 @@ from ..save import save
 from ..torch import environment as here_environment
 from ..torch import rescue as rescue_artifacts
 from ..torch.rescuing import Rescued
-from .codes import DAMAGED
+from .codes import DAMAGED, FAILED
 from .options import json_option, needs_torch, out_option
 from .output import print_json, print_table, print_words
 
@@ -56,6 +56,10 @@ def rescue(blob: str, out: str, here: bool, version: str | None, as_json: bool) 
         raise click.UsageError(f"BLOB is {found.form}, and cannot be of torch {torch}")
     if os.path.lexists(out):
         raise ConflictError(out)
+    if not found.artifacts:
+        _tell(found, {})
+        print_words(f"nothing in {blob} can be kept: {out} is not written")
+        return DAMAGED if found.left_out else FAILED
     info = save(out, found.artifacts, environment=environment)
     kinds = {kind: len(keys) for kind, keys in sorted(info.artifacts.items())}
     unusable = _unusable(found.artifacts, environment)
