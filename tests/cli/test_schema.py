@@ -333,6 +333,24 @@ def test_a_release_prints_its_lines(author, capsys):
     assert shown.err == "overwinter: acme/note: every version is released already\n"
 
 
+def test_two_kinds_are_released_at_once(author, capsys):
+    """Each line seals those before it, so the second is behind the first's."""
+    both = _SOURCE + _SOURCE.replace("class Note", "class Memo").replace(
+        "acme/note", "acme/memo"
+    )
+    note = author.says("title: str", source=both)
+    kinds = [note, note.replace(":Note", ":Memo")]
+    for kind in kinds:
+        _ran(capsys, "draft", kind, "--write")
+    shown = _ran(capsys, "release", *kinds)
+    assert [line.split()[0] for line in shown.out.splitlines()] == [
+        "acme/note",
+        "acme/memo",
+    ]
+    assert author.file("RELEASED").read_text() == shown.out
+    assert "every version is released already" in _ran(capsys, "release", *kinds).err
+
+
 def test_a_release_is_named(author, capsys):
     """Together with the kind, or by its package later."""
     kind = author.says("title: str")
