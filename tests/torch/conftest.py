@@ -73,12 +73,12 @@ def run(
         if not name.startswith(("TORCH", "OVERWINTER_"))
     }
 
-    def run_job(*wanted: str, compiler: str = "new") -> Job:
+    def run_job(*wanted: str, compiler: str = "new", program: Path = JOB) -> Job:
         own = tmp_path_factory.mktemp("job")
         for name in ("home", "tmp"):
             (own / name).mkdir()
         done = subprocess.run(
-            [sys.executable, JOB, own / "report.json", *wanted],
+            [sys.executable, program, own / "report.json", *wanted],
             env={
                 **clean,
                 "PATH": f"{compilers / compiler}{os.pathsep}{os.environ['PATH']}",
