@@ -69,12 +69,18 @@ def _hear_start(program: Any, words: Any, *_: object) -> None:
     note("start", _text(program), [_text(word) for word in words])
 
 
+def _hear_spawn(program: Any, words: Any, *_: object) -> None:
+    # From 3.13 on ``subprocess`` starts by it what it has told of already.
+    if sys._getframe(2).f_globals.get("__name__") != "subprocess":
+        _hear_start(program, words)
+
+
 _HEARD: dict[str, Any] = {
     "open": _hear_open,
     "ctypes.dlopen": lambda path: _note_read(path),
     "import": lambda _, path, *__: _note_read(path),
     "subprocess.Popen": _hear_start,
-    "os.posix_spawn": _hear_start,
+    "os.posix_spawn": _hear_spawn,
     "os.exec": _hear_start,
     "os.system": lambda line: _hear_start("sh", ["sh", "-c", _text(line)]),
 }
