@@ -173,7 +173,8 @@ def test_a_kind_that_is_not_registered_is_named():
     """With those that are, and what to do."""
     words = (
         "kind 'acme/tile' is not registered; registered are aot_autograd, autotune, "
-        "file, inductor, megacache, native, pgo, precompile, triton; register its class"
+        "factors, file, inductor, megacache, native, pgo, precompile, triton; register "
+        "its class"
     )
     for use in (
         lambda: CacheArtifactFactory.kind("acme/tile"),

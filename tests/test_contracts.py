@@ -138,6 +138,7 @@ def test_the_versions_are_these():
     assert found == {
         "overwinter_schema:aot_autograd": 1,
         "overwinter_schema:autotune": 2,
+        "overwinter_schema:factors": 1,
         "overwinter_schema:file": 1,
         "overwinter_schema:inductor": 1,
         "overwinter_schema:megacache": 1,
@@ -173,6 +174,7 @@ def test_a_schema_file_says_what_golden_bundles_say(shipped):
 
 # Of what no golden bundle holds yet.
 FINGERPRINTS = {
+    ("factors", 1): "fba87d79e23d5c76a1ac3d87556956bc2b260776056c5600c65eda29b01bbba2",
     (
         "megacache",
         1,

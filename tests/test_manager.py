@@ -451,6 +451,7 @@ def test_every_registered_kind_can_be_recorded(manager):
     keys = {
         "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
+        "factors": "inductor/f" + "a" * 51,
         "file": "jax/jit_step-0123-cache",
         "inductor": "f" + "a" * 51,
         "megacache": "precompile_dynamo/key",
@@ -459,7 +460,9 @@ def test_every_registered_kind_can_be_recorded(manager):
         "precompile": "0" * 64,
         "triton": f"triton/{'A' * 52}/k.cubin",
     }
+    factors = b'{"digests": {"gm": "q"}, "texts": {}}'
+    values = {"autotune": {"XBLOCK": 1}, "factors": factors}
     for kind in CacheArtifactFactory.kinds():
-        value = {"XBLOCK": 1} if kind == "autotune" else b"content"
+        value = values.get(kind, b"content")
         manager.record_artifact(kind, keys[kind], value)
     assert len(manager) == len(CacheArtifactFactory.kinds())

@@ -58,6 +58,7 @@ class CacheArtifact:
       are, as ``<kind>/v<N>.json`` and ``<kind>/v<N>_to_v<N+1>.py``;
     - ``key_grammar``: what its keys look like, or else its own ``check_key``;
     - ``caches``: what finds the directory of each cache that it writes into;
+    - ``is_cached``: false where no cache has a place for it, and a load passes over it;
     - ``populate_after``: kinds that must be in their caches before this one;
     - ``latest_wins``: where a cache has one place for a key and its framework writes
       over what is there, that of two artifacts which `preference` does not tell apart
@@ -72,6 +73,7 @@ class CacheArtifact:
     migrations_package: ClassVar[str] = "overwinter_migrations"
     key_grammar: ClassVar[KeyGrammar | None] = None
     caches: ClassVar[Mapping[str, Callable[[], str]]] = {}
+    is_cached: ClassVar[bool] = True
     populate_after: ClassVar[tuple[str, ...]] = ()
     latest_wins: ClassVar[bool] = False
     environment_rules: ClassVar[Mapping[str, Rule]] = {}

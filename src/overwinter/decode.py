@@ -35,6 +35,7 @@ __all__ = ["decode", "kind_of"]
 log = logging.getLogger("overwinter")
 
 Fits = Callable[[type[CacheArtifact], Environment | None], str | None]
+Wanted = Callable[[type[CacheArtifact]], bool]
 
 
 def decode(
@@ -44,6 +45,7 @@ def decode(
     policy: Policy,
     machine: Environment | Machine | None = None,
     fits: Fits | None = None,
+    wanted: Wanted | None = None,
     strict: bool = False,
     required: bool = False,
 ) -> Iterator[list[CacheArtifact]]:
@@ -58,6 +60,8 @@ def decode(
             which are trusted.
         fits: In its place: why artifacts of a class, made for an environment, are
             left out.
+        wanted: Whether artifacts of a class are asked for; others are passed over,
+            and not read.
         strict: Raise at the first thing that would be noted as quarantined,
             refused, or a problem of the bundle.
         required: Raise where something is refused because nobody trusted signed it.
@@ -67,7 +71,9 @@ def decode(
         OverwinterError: Only if *strict*.
     """
     info.problems += policy.problems
-    decoder = _Decoder(bundle, info, fits or _fits(machine or {}), strict, required)
+    decoder = _Decoder(
+        bundle, info, fits or _fits(machine or {}), wanted, strict, required
+    )
     if bundle.recovery:
         decoder.problem(
             TailIgnoredError(bundle.name, "end of file", bundle.recovery, "a trailer")
@@ -99,10 +105,11 @@ class _Decoder:
         bundle: Bundle,
         info: CacheInfo,
         fits: Fits,
+        wanted: Wanted | None,
         strict: bool,
         required: bool,
     ) -> None:
-        self.info, self.fits = info, fits
+        self.info, self.fits, self.wanted = info, fits, wanted
         self.strict, self.required = strict, required
         # Only a second segment can hold an artifact again.
         self.seen: set[tuple[str, str, bytes]] | None = (
@@ -147,7 +154,7 @@ class _Decoder:
                 if block.kind.kind in refused[segment.number]:
                     continue
                 kind = self.known_kind(block)
-                if kind is None:
+                if kind is None or (self.wanted and not self.wanted(kind.cls)):
                     continue
                 reason = self.fits(kind.cls, block.environment)
                 if reason is None:

@@ -24,6 +24,7 @@ from .trust import Permission, Policy
 __all__ = ["Forecast", "Foreseen", "forecast"]
 
 HIT, MISS, UNKNOWN = "hit", "miss", "unknown"
+KEPT = "kept"  # in bundles alone: no load has a place for it
 _REPORT_VERSION = 1
 
 
@@ -36,10 +37,10 @@ class Foreseen:
         segment: The segment's number in the bundle.
         kind: Their kind.
         artifacts: How many they are.
-        outcome: ``hit``, ``miss``, or ``unknown`` where this machine does not know
-            what would decide.
-        field: What decides: a field of the environment, ``trust``, ``version`` or
-            ``cache``; nothing for a hit.
+        outcome: ``hit``, ``miss``, ``unknown`` where this machine does not know
+            what would decide, or ``kept`` where there is no cache for such.
+        field: What decides, if it is no hit: a field of the environment, ``trust`` or
+            ``version``.
         reason: What it says.
         keys: Their keys, if these were asked for.
     """
@@ -142,8 +143,8 @@ def _foreseen(
     kind, reason = kind_of(block)
     if kind is None:
         return MISS, "version", reason
-    if not kind.cls.caches:
-        return MISS, "cache", "it is kept in bundles alone, and populates nothing"
+    if not kind.cls.is_cached:
+        return KEPT, "", "no cache has a place for it"
     stated = block.environment
     here = machine(stated or {}) if callable(machine) else machine
     found = misfit(stated, here, kind.cls.environment_rules)

@@ -2,13 +2,14 @@
 What a save or a load did: torch's lists of keys, and everything torch never says.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from typing import Any
 
 import attrs
 
 from .artifact import CacheArtifact
 from .factory import CacheArtifactFactory
+from .reconciled import Counters, Reconciled, reconciled
 from .words import printable
 
 __all__ = ["OUTCOMES", "CacheInfo", "Note"]
@@ -61,6 +62,7 @@ class CacheInfo:
         seconds: Time that it took.
         migrated, present, surplus, reduced, opaque, quarantined, skipped, refused,
             failed: See ``OUTCOMES``; each a list of `Note`.
+        counters: What tells how a framework's lookups ended since; see `reconcile`.
 
     Source:
         ``torch.compiler._cache.CacheInfo``.
@@ -81,6 +83,7 @@ class CacheInfo:
     skipped: list[Note] = attrs.field(factory=list)
     refused: list[Note] = attrs.field(factory=list)
     failed: list[Note] = attrs.field(factory=list)
+    counters: Counters | None = attrs.field(default=None, repr=False, eq=False)
 
     def __getattr__(self, name: str) -> list[str]:
         """Give ``<kind>_artifacts`` of every registered kind."""
@@ -105,6 +108,11 @@ class CacheInfo:
     def empty(self) -> bool:
         """Return whether no artifact was saved, loaded or populated."""
         return not any(self.artifacts.values())
+
+    def reconcile(self) -> Reconciled:
+        """Return what was loaded beside what was looked up since, and how it ended."""
+        loaded = Counter({kind: len(keys) for kind, keys in self.artifacts.items()})
+        return reconciled(loaded, self.counters)
 
     def warnings(self) -> list[str]:
         """Return what who starts cold should know: a line for each thing, and why."""

@@ -110,6 +110,7 @@ def _load(
             info,
             policy=policy,
             machine=machine,
+            wanted=lambda cls: cls.is_cached,
             strict=strict,
             required=required,
         ):

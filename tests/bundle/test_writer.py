@@ -94,6 +94,7 @@ def test_artifacts_of_the_real_kinds_come_back_exactly():
         "aot_autograd": "a" * 52,
         "autotune": "ab/" + "c" * 51 + ".best_config",
         "inductor": "f" + "a" * 51,
+        "factors": "inductor/f" + "a" * 51,
         "file": "jax/jit_step-0123-cache",
         "megacache": "inductor_triton/0/abc",
         "native": "torchinductor/2x/c2xx.main.so",
@@ -101,8 +102,11 @@ def test_artifacts_of_the_real_kinds_come_back_exactly():
         "precompile": "0" * 64,
         "triton": "triton/" + "A" * 52 + "/k.cubin",
     }
+    contents = {"factors": b'{"digests": {"gm": "q"}, "texts": {}}'}
     artifacts = [
-        CacheArtifactFactory.create(kind, keys[kind], b'{"num_warps": 8}')
+        CacheArtifactFactory.create(
+            kind, keys[kind], contents.get(kind, b'{"num_warps": 8}')
+        )
         for kind in CacheArtifactFactory.kinds()
     ]
     data = built(*encode(artifacts, ENVIRONMENT))
@@ -112,7 +116,10 @@ def test_artifacts_of_the_real_kinds_come_back_exactly():
         columns = {name: [value] for name, value in record.items()}
         found += CacheArtifactFactory.kind(kind).build(columns)
     assert sorted(found, key=lambda each: each.type()) == artifacts
-    assert {each.content for each in found} == {b'{"num_warps": 8}'}
+    assert {each.content for each in found} == {
+        b'{"num_warps": 8}',
+        *contents.values(),
+    }
 
 
 def test_keys_of_any_script_come_back_in_the_order_of_code_points():

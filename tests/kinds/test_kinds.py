@@ -18,6 +18,7 @@ GRAPH = "fieqh746yng7by3a4rogubbbayn3bo47owoo5sb2glshv3mts7zc"
 GOOD = {
     "aot_autograd": "a" + GRAPH[1:],
     "autotune": "v3/cv3uda4vvko7azcs3asjiza37jmhu73euwnen2h2iy2356p3pebu.best_config",
+    "factors": f"inductor/{GRAPH}",
     "file": "jax/jit_step-0123-cache",
     "inductor": GRAPH,
     "megacache": "inductor_triton/0/abc",
@@ -28,7 +29,7 @@ GOOD = {
 }
 EVERY_KIND = pytest.mark.parametrize("kind", GOOD)
 EVERY_FILE = pytest.mark.parametrize(
-    "kind", [k for k in GOOD if k not in ("megacache", "triton")]
+    "kind", [k for k in GOOD if k not in ("factors", "megacache", "triton")]
 )
 OTHERS = [kind for kind in GOOD if kind not in ("file", "megacache", "native", "pgo")]
 
@@ -193,6 +194,7 @@ def test_a_jobs_file_has_a_name_of_255_bytes_at_most(letter):
 
 
 CONTENT = b'{"XBLOCK": 1}'
+FACTORS = b'{"digests": {"gm": "q"}, "texts": {}}'
 NAME = content_name(CONTENT)
 
 
@@ -216,9 +218,26 @@ def test_an_artifact_becomes_the_file_that_torch_looks_for(kind, path, mode):
 @EVERY_KIND
 def test_an_artifact_with_a_bad_key_becomes_no_file(kind):
     """Whoever asks for the file, the grammar is asked first."""
-    artifact = CacheArtifactFactory.create(kind, "../../x", CONTENT)
+    content = FACTORS if kind == "factors" else CONTENT
+    artifact = CacheArtifactFactory.create(kind, "../../x", content)
     with pytest.raises(KeyGrammarError, match="leads out of the cache directory"):
         artifact.cache_entry()
+
+
+def test_factors_are_of_one_graph_and_become_no_file():
+    """They are JSON where somebody asks for one content, and nothing else is."""
+    artifact = CacheArtifactFactory.create("factors", GOOD["factors"], FACTORS)
+    assert artifact.graph == ("inductor", GRAPH)
+    assert (artifact.digests, artifact.texts) == ({"gm": "q"}, {})
+    assert artifact.content == FACTORS
+    assert artifact.cache_entry() is None
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"digests": {}}'])
+def test_factors_of_another_layout_are_refused(content):
+    """A process that was killed leaves half of them."""
+    with pytest.raises(WrongShapeError, match="no factors"):
+        CacheArtifactFactory.create("factors", GOOD["factors"], content)
 
 
 def test_what_has_no_place_in_a_cache_becomes_no_file():
@@ -263,8 +282,9 @@ def test_the_name_of_a_jobs_file_is_made_safe():
 @EVERY_KIND
 def test_the_content_is_what_the_framework_wrote(kind):
     """Whatever a kind does with it inside, the same bytes come out."""
-    artifact = CacheArtifactFactory.create(kind, GOOD[kind], CONTENT)
-    assert artifact.content == CONTENT
+    content = FACTORS if kind == "factors" else CONTENT
+    artifact = CacheArtifactFactory.create(kind, GOOD[kind], content)
+    assert artifact.content == content
 
 
 @pytest.mark.parametrize("kind", [kind for kind in GOOD if kind != "autotune"])
@@ -280,6 +300,8 @@ def test_these_kinds_are_recorded_as_bytes(kind):
 def test_the_content_stays_out_of_an_artifacts_name(kind):
     """Logs show artifacts; megabytes of a pickle do not belong there."""
     content = b'{"XBLOCK": 7654321}'
+    if kind == "factors":
+        content = FACTORS.replace(b"gm", b"7654321")
     artifact = CacheArtifactFactory.create(kind, GOOD[kind], content)
     if kind != "autotune":
         assert "7654321" not in repr(artifact)

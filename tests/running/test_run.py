@@ -341,9 +341,9 @@ def test_two_torches_in_one_cache_are_not_told_apart(others, kept, monkeypatch):
     command._keep(
         "model.owb",
         [InductorArtifact("f" + "a" * 51, b"graph")],
-        Told({}, (), {}, (), torches, ()),
+        Told({}, (), {}, (), torches, (), ()),
         {},
-        None,
+        SimpleNamespace(root=Path()),
         report,
     )
     assert sum(report.saved.values()) == kept

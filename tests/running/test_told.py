@@ -21,6 +21,8 @@ def test_processes_are_put_together():
             Event("graphs", 1, ("/a", GRAPHS)),
             Event("torch", 1, ({"os": "linux"}, ["why"], "job:0:")),
             Event("graphs", 2, ("/a", GRAPHS)),
+            Event("missed", 1, (["input 0: shape"],)),
+            Event("missed", 2, (["input 0: shape", "input 1: dtype"],)),
             Event("failed", 2, ("report", "OSError()")),
         ]
     )
@@ -34,6 +36,7 @@ def test_processes_are_put_together():
         "job:0:",
     )
     assert told.torches[2].environment == {}
+    assert told.missed == ("input 0: shape", "input 1: dtype")
     assert told.failed == ("process 2 could not report: OSError()",)
 
 
@@ -46,6 +49,7 @@ def test_processes_are_put_together():
         ("graphs", ("/a", None)),
         ("graphs", ("/a", {"inductor": 3})),
         ("torch", ({}, [], "")),
+        ("missed", (3,)),
         ("failed", ("x",)),
     ],
 )

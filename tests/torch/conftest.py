@@ -62,6 +62,14 @@ def compilers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def _importing(packages: Path | None) -> dict[str, str]:
+    """Return what has a process import from *packages* first."""
+    if packages is None:
+        return {}
+    before = os.environ.get("PYTHONPATH", "")
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [str(packages), before]))}
+
+
 @pytest.fixture(scope="session")
 def run(
     tmp_path_factory: pytest.TempPathFactory, signing_key: Path, compilers: Path
@@ -73,7 +81,12 @@ def run(
         if not name.startswith(("TORCH", "OVERWINTER_"))
     }
 
-    def run_job(*wanted: str, compiler: str = "new", program: Path = JOB) -> Job:
+    def run_job(
+        *wanted: str,
+        compiler: str = "new",
+        program: Path = JOB,
+        packages: Path | None = None,
+    ) -> Job:
         own = tmp_path_factory.mktemp("job")
         for name in ("home", "tmp"):
             (own / name).mkdir()
@@ -81,6 +94,7 @@ def run(
             [sys.executable, program, own / "report.json", *wanted],
             env={
                 **clean,
+                **_importing(packages),
                 "PATH": f"{compilers / compiler}{os.pathsep}{os.environ['PATH']}",
                 "CXX": "g++",
                 LOG_VARIABLE: str(own / "compiler.log"),
@@ -131,3 +145,28 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     CacheArtifactManager._ensure_cache_artifacts_registered()
     with CacheArtifactManager.with_fresh_cache():
         yield CacheArtifactManager.record_artifact
+
+
+@pytest.fixture
+def unobserved() -> Iterator[None]:
+    """Undo afterwards what observing changes in torch, and forget what was seen."""
+    from torch._functorch._aot_autograd import autograd_cache
+    from torch._inductor.codecache import FxGraphCache
+
+    from overwinter.torch.observer import OBSERVER
+
+    places = [
+        (FxGraphCache, "load_with_key"),
+        (FxGraphCache, "prepare_key"),
+        (autograd_cache.AOTAutogradCache, "find_guarded_entry"),
+        (autograd_cache, "autograd_cache_key"),
+        (autograd_cache, "_get_debug_lines_for_cache_key"),
+    ]
+    before = [(owner, name, vars(owner).get(name)) for owner, name in places]
+    yield
+    for owner, name, found in before:
+        if found is not None:
+            setattr(owner, name, found)
+        elif name in vars(owner):
+            delattr(owner, name)
+    OBSERVER.__init__()  # type: ignore[misc]

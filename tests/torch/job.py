@@ -58,20 +58,37 @@ def torch_load(path: str) -> dict[str, Any]:
     return {"artifacts": dict(info.artifacts), "unpickled": names}
 
 
-def compile_(_: str) -> dict[str, Any]:
-    """Compile a tiny model; report its outputs, and what torch's caches did."""
+def without_headers(_: str) -> None:
+    """Have torch precompile no header: it takes seconds of every job."""
+    torch._inductor.config.cpp_cache_precompile_headers = False
+
+
+def setting(name: str) -> None:
+    """Set one of Inductor's settings to 7."""
+    setattr(torch._inductor.config, name, 7)
+
+
+def compile_(as_: str) -> dict[str, Any]:
+    """
+    Compile a tiny model; report its outputs, and what torch's caches did.
+
+    Its batch is of *as_*, a dtype or a size, where it is given.
+    """
     torch.manual_seed(0)
     model = torch.nn.Sequential(
         torch.nn.Linear(8, 16), torch.nn.ReLU(), torch.nn.Linear(16, 4)
     )
-    batch = torch.randn(3, 8)
+    batch = torch.randn(int(as_) if as_.isdigit() else 3, 8)
+    if as_ and not as_.isdigit():
+        model, batch = (each.to(getattr(torch, as_)) for each in (model, batch))
     result = torch.compile(model)(batch).softmax(-1)
     result.square().sum().backward()
     tensors = [result.detach(), *(each.grad for each in model.parameters())]
     return {
         "sums": [each.double().abs().sum().item() for each in tensors],
         "outputs": [
-            hashlib.sha256(each.numpy().tobytes()).hexdigest() for each in tensors
+            hashlib.sha256(each.double().numpy().tobytes()).hexdigest()
+            for each in tensors
         ],
         "graphs": {
             outcome: counters["aot_autograd"][f"autograd_cache_{outcome}"]
@@ -93,6 +110,25 @@ def save(path: str) -> dict[str, Any]:
     return overwinter.torch.save(path).as_dict()
 
 
+def observe(_: str) -> None:
+    """Have what torch looks up noted."""
+    overwinter.torch.observe()
+
+
+def explain(path: str) -> dict[str, Any]:
+    """Report why graphs missed."""
+    explanation = overwinter.torch.explain(path or None)
+    return {**explanation.as_dict(), "text": str(explanation)}
+
+
+def warm(path: str) -> dict[str, Any]:
+    """Compile in a block that is warmed; report the load, and the compile."""
+    with overwinter.torch.warm(path) as info:
+        compiled = compile_("")
+    reconciled = info.reconcile()
+    return {**compiled, "reconciled": reconciled.as_dict(), "load": info.as_dict()}
+
+
 def torch_save(path: str) -> dict[str, Any]:
     """Save torch's blob with torch's function."""
     saved = torch.compiler.save_cache_artifacts()
@@ -108,7 +144,12 @@ STEPS: dict[str, Callable[[str], Any]] = {
     "build-separate": build_separate,
     "load": load,
     "torch-load": torch_load,
+    "without-headers": without_headers,
+    "setting": setting,
     "compile": compile_,
+    "observe": observe,
+    "explain": explain,
+    "warm": warm,
     "plant": plant,
     "save": save,
     "torch-save": torch_save,

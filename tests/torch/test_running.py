@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from pathlib import Path
@@ -73,6 +74,11 @@ def starts(variables, signing_key, tmp_path_factory) -> tuple[Start, Start, Path
         return start(1), start(2), bundle
 
 
+def in_caches(saved):
+    """Return what of *saved* a cache has a place for."""
+    return {kind: n for kind, n in saved.items() if kind != "factors"}
+
+
 def test_the_first_start_compiles_and_all_of_it_is_kept(starts):
     """Of torch by the kinds that it has, of jax as files."""
     first, _, bundle = starts
@@ -81,7 +87,7 @@ def test_the_first_start_compiles_and_all_of_it_is_kept(starts):
     assert first.steps["compile"] >= 3
     assert first.report.loaded == {}
     saved = first.report.saved
-    assert {"inductor", "aot_autograd", "native", "file"} == set(saved)
+    assert {"inductor", "aot_autograd", "native", "factors", "file"} == set(saved)
     assert (saved["inductor"], saved["aot_autograd"]) == (2, 1)
     with Bundle(bundle) as opened:
         assert list(verify(opened)) == []
@@ -101,10 +107,25 @@ def test_the_second_start_of_both_is_warm(starts):
 def test_the_second_start_loads_what_the_first_one_kept(starts):
     """All of it, and there is nothing new, and nothing to say."""
     first, second, _ = starts
-    assert second.report.loaded == first.report.saved
+    assert second.report.loaded == in_caches(first.report.saved)
     assert second.report.saved == {}
     assert second.report.graphs["hit"] == 3
     assert (first.report.problems, second.report.problems) == ([], [])
+
+
+def test_why_a_graph_missed_is_told(starts, variables, tmp_path):
+    """A setting that somebody changed is named, in the report and in its lines."""
+    bundle = shutil.copy(starts[2], tmp_path)
+    command = [sys.executable, str(HERE / "both.py"), str(tmp_path / "report.json")]
+    changed = {**variables, "TORCHINDUCTOR_LOOP_ORDERING_AFTER_FUSION": "0"}
+    report = run(bundle, command, environ=changed)
+    (line,) = report.missed
+    assert line.endswith(
+        "and 2 more: torch._inductor.config.loop_ordering_after_fusion: False here, "
+        "True in the bundle"
+    )
+    assert f"missed: {line}" in report.lines()
+    assert report.as_dict()["missed"] == [line]
 
 
 def test_a_bundle_of_both_is_certified(starts, variables, tmp_path):
@@ -112,7 +133,7 @@ def test_a_bundle_of_both_is_certified(starts, variables, tmp_path):
     command = [sys.executable, str(HERE / "both.py"), str(tmp_path / "report.json")]
     certificate = certify_command(starts[2], command, environ=variables)
     assert certificate.reasons == ()
-    assert certificate.loaded == starts[0].report.saved
+    assert certificate.loaded == in_caches(starts[0].report.saved)
     assert certificate.unused == ()
 
 

@@ -7,6 +7,7 @@ from ..registry import OURS, KindPack
 from ..version import VERSION
 from .aot_autograd import AOTAutogradArtifact
 from .autotune import AutotuneArtifact
+from .factors import FactorsArtifact
 from .file import FileArtifact
 from .inductor import InductorArtifact
 from .megacache import MegaCacheArtifact
@@ -19,6 +20,7 @@ __all__ = [
     "PACK",
     "AOTAutogradArtifact",
     "AutotuneArtifact",
+    "FactorsArtifact",
     "FileArtifact",
     "InductorArtifact",
     "MegaCacheArtifact",
@@ -32,6 +34,7 @@ PACK = KindPack(
     [
         AOTAutogradArtifact,
         AutotuneArtifact,
+        FactorsArtifact,
         FileArtifact,
         InductorArtifact,
         MegaCacheArtifact,

@@ -26,6 +26,7 @@ class MegaCacheArtifact(CacheArtifact):
         rf"{{1,{MAX_PATH_PART}}}",
         f"a kind of torch's, '/', and a key of at most {MAX_PATH_PART} characters",
     )
+    is_cached = False
 
     @staticmethod
     def type() -> str:

@@ -3,6 +3,7 @@ A workspace: a private directory for one command, its caches, and what is noted 
 
     <root>/caches/<name>    the cache directories that the command is given
     <root>/events/<pid>     what the processes of the command noted
+    <root>/factors/         what the keys of its graphs are made of
     <root>/home, tmp        for a command that shall find nothing from before
 """
 
@@ -44,7 +45,7 @@ class Workspace(Closing):
             # Nobody else enters it, whatever the umask lets a framework make there.
             made = tempfile.mkdtemp(prefix="overwinter-", dir=place)
             self.root = Path(os.path.realpath(made))
-            for name in ("caches", "events", "home", "tmp"):
+            for name in ("caches", "events", "factors", "home", "tmp"):
                 (self.root / name).mkdir(0o700)
             for name in VARIABLES:
                 self.cache(name).mkdir(0o700)

@@ -24,6 +24,7 @@ from ..kinds.torchinductor import CACHE, GRAPH_RULES
 from ..observing import JAX_SETTING, VARIABLES, Workspace, observed, read_events
 from ..observing.listing import Listing, listing
 from ..save import save
+from .factors import told_factors
 from .filling import fill
 from .harvest import harvest
 from .process import BY_SIGNAL, run_command
@@ -172,6 +173,7 @@ def _keep(
         ]
     if not artifacts:
         return
+    artifacts = [*artifacts, *told_factors(workspace.root / "factors", artifacts)]
     try:
         report.take_save(save(bundle, artifacts, environment=environment))
     except OverwinterError as error:

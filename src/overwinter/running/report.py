@@ -13,7 +13,7 @@ from .told import Told, left_out
 __all__ = ["Report"]
 
 _REPORT_VERSION = 1
-_SHOWN = 8  # problems in the lines; the JSON has all
+_SHOWN = 8  # of a list in the lines; the JSON has all
 
 
 @attrs.define
@@ -27,6 +27,7 @@ class Report:
         exit_code: How it ended; see `overwinter.running.run_command`.
         loaded: Kind to the number of artifacts that were put into the caches.
         graphs: Torch's own counts, of all its processes, by outcome.
+        missed: Why graphs missed that might have been in the bundle, each as a line.
         saved: Kind to the number of artifacts that were appended to the bundle.
         saved_jax: Whether files of jax are among these.
         problems: What was left out, and why, each as a line.
@@ -38,6 +39,7 @@ class Report:
     exit_code: int = 0
     loaded: Counter[str] = attrs.field(factory=Counter)
     graphs: dict[str, int] = attrs.field(factory=dict)
+    missed: list[str] = attrs.field(factory=list)
     saved: Counter[str] = attrs.field(factory=Counter)
     saved_jax: bool = False
     problems: list[str] = attrs.field(factory=list)
@@ -47,6 +49,7 @@ class Report:
         """Take what the processes of the command told."""
         self.loaded.update(told.loaded)
         self.graphs = told.graphs
+        self.missed += told.missed
         self.problems += [*told.left_out, *told.failed]
 
     def take_load(self, info: CacheInfo) -> None:
@@ -67,6 +70,9 @@ class Report:
         lines = [*self.notes, *problems[:_SHOWN]]
         if len(problems) > _SHOWN:
             lines.append(f"… and {len(problems) - _SHOWN} more that were left out")
+        lines += [f"missed: {each}" for each in self.missed[:_SHOWN]]
+        if len(self.missed) > _SHOWN:
+            lines.append(f"… and {len(self.missed) - _SHOWN} more that missed")
         graphs = {name: n for name, n in self.graphs.items() if n}
         lines.append(
             f"{self.bundle}: loaded {_counts(self.loaded)}; graphs: {_counts(graphs)}; "
@@ -83,6 +89,7 @@ class Report:
             "exit_code": self.exit_code,
             "loaded": dict(self.loaded),
             "graphs": dict(self.graphs),
+            "missed": list(self.missed),
             "saved": dict(self.saved),
             "problems": list(dict.fromkeys(self.problems)),
             "notes": list(self.notes),

@@ -54,6 +54,7 @@ class Told:
         loaded: Kind to the number of artifacts that were put into a cache.
         left_out: What was not, each as a line.
         torches: The torch of each process that ended by itself.
+        missed: Why graphs missed that might have been in the bundle, each as a line.
         failed: What failed in our hook, each as a line.
     """
 
@@ -62,6 +63,7 @@ class Told:
     loaded: Mapping[str, int]
     left_out: tuple[str, ...]
     torches: Mapping[int, Torch]
+    missed: tuple[str, ...]
     failed: tuple[str, ...]
 
     @classmethod
@@ -83,6 +85,7 @@ class Told:
             dict(told.loaded),
             tuple(told.left_out),
             told.torches,
+            tuple(dict.fromkeys(told.missed)),
             tuple(told.failed),
         )
 
@@ -99,6 +102,7 @@ class _Telling:
     loaded: Counter[str] = attrs.field(factory=Counter)
     left_out: list[str] = attrs.field(factory=list)
     torches: dict[int, Torch] = attrs.field(factory=dict)
+    missed: list[str] = attrs.field(factory=list)
     failed: list[str] = attrs.field(factory=list)
 
     def take(self, name: str, pid: int, said: tuple[Any, ...]) -> None:
@@ -122,6 +126,9 @@ class _Telling:
                 pgo_key=str(pgo_key),
                 problems=tuple(problems),
             )
+        elif name == "missed":
+            (lines,) = said
+            self.missed += map(str, lines)
         elif name == "failed":
             task, error = said
             self.failed.append(f"process {pid} could not {task}: {error}")

@@ -3,29 +3,31 @@ Draining a live torch into a bundle, and populating its caches from one.
 
     import overwinter.torch
 
-    overwinter.torch.load("model.owb")      # before the first compile
-    model = torch.compile(model)
-    ...
-    overwinter.torch.save("model.owb")      # whenever it suits
+    with overwinter.torch.warm("model.owb"):    # before the first compile
+        model = torch.compile(model)
+        ...
+
+`load` and `save` are its two halves; `explain` says why a graph missed.
 
 Importing this module does not import torch; its functions do.
 """
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from ..bundle import Bundle
 from ..encode import Target
 from ..environment import Environment
 from ..errors import OverwinterError
-from ..files import PathLike
+from ..files import Buffer, PathLike
 from ..info import CacheInfo
-from ..save import save as _save
-from ..save import save_to_bytes
-from . import facts, populating
-from .draining import Drained, drain, tuned_on
+from . import facts, populating, saving, warming
+from .explaining import explain as _explain
+from .explanation import Explanation
 from .exporting import export
+from .observer import OBSERVER
 from .rescuing import rescue
 
 if TYPE_CHECKING:
@@ -34,12 +36,15 @@ if TYPE_CHECKING:
 __all__ = [
     "certify",
     "environment",
+    "explain",
     "export",
     "load",
     "load_cache_artifacts",
+    "observe",
     "rescue",
     "save",
     "save_cache_artifacts",
+    "warm",
 ]
 
 log = logging.getLogger("overwinter")
@@ -62,12 +67,7 @@ def save(
         StoreError: The file cannot be written; what was there is whole.
         FormatError: What is at *path* is no bundle, or damaged at its end.
     """
-    drained = drain()
-    machine = facts.environment(drained.problems)
-    artifacts = tuned_on(machine.get("device_name"), drained.artifacts)
-    info = _save(path, artifacts, environment=machine, replace=replace, target=target)
-    _report(info, drained)
-    return info
+    return saving.save(path, replace=replace, target=target)
 
 
 def environment(*, sure: bool = False) -> Environment:
@@ -107,6 +107,58 @@ def load(path: PathLike, *, strict: bool = False, required: bool = False) -> Cac
     return populating.load(path, strict=strict, required=required)
 
 
+def warm(
+    path: PathLike, *, required: bool = False
+) -> AbstractContextManager[CacheInfo]:
+    """
+    Load a bundle before a block of code, and append what is new in it after it.
+
+        with overwinter.torch.warm("model.owb"):
+            train()
+
+    Args:
+        path: The bundle; made if there is none yet. Any number of processes may use
+            one at once, as the ranks of a job do.
+        required: As in `overwinter.load`, of a bundle that is there.
+
+    Returns:
+        A context manager that gives what the load did. Nothing that goes wrong with
+        caches ends the block, nor does what goes wrong in the block keep what it
+        compiled from being saved.
+
+    Raises:
+        TrustError: Only if *required*.
+        OverwinterError: Only if *required*, and it cannot be opened.
+    """
+    return warming.warm(path, required=required)
+
+
+def observe() -> None:
+    """
+    Note from now on what torch looks up in its caches, and what the keys are made of.
+
+    Before the first compile, for `explain`; and what is saved by this process then
+    says what its graphs' keys are made of, for the `explain` of others. It takes some
+    5 ms for each graph. `warm` and ``overwinter run`` do it.
+    """
+    OBSERVER.observe()
+
+
+def explain(target: PathLike | Buffer | None = None) -> Explanation:
+    """
+    Return why graphs missed in this process, of all that were looked up.
+
+    For each the nearest graph of a bundle is named, and what its key differs in: an
+    input's shape or dtype, a setting, torch's own sources; or what keeps the very
+    graph from being used here.
+
+    Args:
+        target: A bundle that was saved by a process that `observe` had noting; if not
+            given, the one that was loaded last.
+    """
+    return _explain(target, OBSERVER)
+
+
 def certify(path: PathLike, function: Callable[[], object]) -> "Certificate":
     """
     Call *function* in a new process that starts from a bundle and from nothing else.
@@ -140,12 +192,7 @@ def save_cache_artifacts() -> tuple[bytes, CacheInfo] | None:
     Source:
         ``torch.compiler.save_cache_artifacts``.
     """
-    drained = drain()
-    machine = facts.environment(drained.problems)
-    artifacts = tuned_on(machine.get("device_name"), drained.artifacts)
-    saved = save_to_bytes(artifacts, environment=machine)
-    _report(saved[1] if saved else CacheInfo(), drained)
-    return saved
+    return saving.save_to_bytes()
 
 
 def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
@@ -177,9 +224,3 @@ def load_cache_artifacts(serialized_artifacts: bytes) -> CacheInfo | None:
         log.warning("%s", error)
         return None
     return populating.load(serialized_artifacts)
-
-
-def _report(info: CacheInfo, drained: Drained) -> None:
-    info.problems += drained.problems
-    for problem in drained.problems:
-        log.warning("%s", problem)

@@ -9,13 +9,12 @@ kernel's name; so they are left out for one kernel at a time, when its library
 exists.
 """
 
-import functools
 import logging
 import os
 import sys
-from collections.abc import Callable
-from types import ModuleType
 from typing import Any
+
+from .wrapping import Original, wrap
 
 __all__ = ["build_only_what_is_missing"]
 
@@ -39,7 +38,7 @@ def build_only_what_is_missing() -> bool:
     if not all(callable(getattr(codecache, name, None)) for name in names):
         return False
     for name, lazy in names.items():
-        _wrap(codecache, name, lazy)
+        wrap(codecache, name, lazy)
     return True
 
 
@@ -47,20 +46,8 @@ def build_only_what_is_missing() -> bool:
 # path of the kernel's source. The library will lie beside it.
 _SOURCE = "main_path"
 
-_Original = Callable[..., Any]
 
-
-def _wrap(
-    module: ModuleType, name: str, lazy: Callable[[_Original], _Original]
-) -> None:
-    original = getattr(module, name)
-    if not getattr(original, "_overwinter", False):
-        wrapped = functools.wraps(original)(lazy(original))
-        wrapped._overwinter = True  # type: ignore[attr-defined]
-        setattr(module, name, wrapped)
-
-
-def _lazy_header(original: _Original) -> _Original:
+def _lazy_header(original: Original) -> Original:
     def precompile_header(*args: Any, **kwargs: Any) -> Any:
         # Without the caller's path, or without the library, all goes on as torch
         # has it. The empty name says that there is no precompiled header.
@@ -75,7 +62,7 @@ def _lazy_header(original: _Original) -> _Original:
     return precompile_header
 
 
-def _lazy_parts(original: _Original) -> _Original:
+def _lazy_parts(original: Original) -> Original:
     def compile_parts(lock_path: str, builders: Any) -> Any:
         # The last one makes the file that is loaded, out of what the others make.
         # Torch looks again under its lock, for it may be half written.

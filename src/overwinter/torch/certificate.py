@@ -49,6 +49,7 @@ class Certificate:
         steps: Every run of a compiler.
         graphs: Torch's own counts, of all its processes, by outcome: ``hit``, ``miss``,
             ``bypass``, ``guard_miss``.
+        missed: Why graphs missed, as far as the bundle tells, each as a line.
         loaded: Kind to the number of artifacts that were put into the caches.
         left_out: What the load left out or could not do, each as a line.
         written: The artifacts that were written into the caches by the command.
@@ -63,6 +64,7 @@ class Certificate:
     reasons: tuple[str, ...]
     steps: tuple[Step, ...] = ()
     graphs: dict[str, int] = attrs.field(factory=dict)
+    missed: tuple[str, ...] = ()
     loaded: dict[str, int] = attrs.field(factory=dict)
     left_out: tuple[str, ...] = ()
     written: tuple[Written, ...] = ()
@@ -95,6 +97,7 @@ class Certificate:
             f"compilers: {steps}",
             f"processes: {self.processes}",
             *_listed("reason", self.reasons),
+            *_listed("missed", self.missed),
             *_listed("left out", self.left_out),
             *_listed("of no kind", self.unclaimed),
         ]

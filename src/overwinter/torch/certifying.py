@@ -141,6 +141,7 @@ class _Findings:
             ),
             steps=steps,
             graphs=self._told.graphs,
+            missed=self._told.missed,
             loaded={**self._told.loaded, **_counts(self._files)},
             left_out=(*self._told.left_out, *left_out(self._files.as_dict())),
             written=written,

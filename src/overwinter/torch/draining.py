@@ -20,6 +20,7 @@ from ..kinds import AutotuneArtifact
 from .latest import latest
 from .megacache import MegaCacheEntry, read_megacache
 from .natives import natives
+from .observer import OBSERVER
 from .versions import is_known, private_parts
 
 __all__ = ["Drained", "drain", "tuned_on"]
@@ -59,7 +60,10 @@ def drain() -> Drained:
         else:
             artifacts.append(artifact)
     if artifacts:
-        artifacts += natives(problems)
+        artifacts += [
+            *natives(problems),
+            *OBSERVER.factors_of((each.type(), each.key) for each in artifacts),
+        ]
     return Drained(artifacts, problems)
 
 

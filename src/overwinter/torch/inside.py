@@ -10,7 +10,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,19 +18,14 @@ from ..observing.listing import listing
 from ..running.told import silenced
 from . import facts, populating
 from .building import build_only_what_is_missing
+from .counting import counts
+from .explaining import explain
+from .observer import HIT, OBSERVER
 from .versions import private_parts
 
 __all__ = ["fill", "report"]
 
 Note = Callable[..., None]
-
-# Where torch counts, and what we call it.
-_COUNTERS = {
-    "aot_autograd": "autograd_cache",
-    "inductor": "fxgraph_cache",
-    "dynamo_cache": "dynamo_cache",
-}
-_OUTCOMES = ("hit", "miss", "bypass", "guard_miss")
 
 
 def fill(root: str, note: Note) -> None:
@@ -46,6 +41,7 @@ def fill(root: str, note: Note) -> None:
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     bundle, directory = os.environ["OVERWINTER_OBSERVED_BUNDLE"], cache_dir()
+    OBSERVER.observe()
     with _alone(root), silenced():
         marker = Path(root, f"filled-{_this_torch(directory)}")
         if marker.exists():
@@ -67,23 +63,29 @@ def report(root: str, note: Note) -> None:
     """
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
-    note("graphs", cache_dir(), _graphs())
+    note("graphs", cache_dir(), counts())
     problems: list[str] = []
     environment = facts.environment(problems)
     note("torch", dict(environment), problems, _pgo_key())
+    _tell_factors(os.path.join(root, "factors"))
+    if missed := _missed():
+        note("missed", missed)
 
 
-def _graphs() -> dict[str, dict[str, int]]:
-    utils = sys.modules.get("torch._dynamo.utils")
-    if utils is None:  # so nothing was compiled
-        return {}
-    return {
-        group: {
-            outcome: int(utils.counters[group][f"{name}_{outcome}"])
-            for outcome in _OUTCOMES
-        }
-        for group, name in _COUNTERS.items()
-    }
+def _tell_factors(folder: str) -> None:
+    for each in OBSERVER.factors.values():
+        path = os.path.join(folder, "-".join(each.graph) + ".json")
+        # Another process may have looked up the same graph.
+        with suppress(FileExistsError), open(path, "xb") as file:
+            file.write(each.content)
+
+
+def _missed() -> list[str]:
+    """Return why graphs missed, if there was a bundle in which they could be."""
+    bundle = os.environ["OVERWINTER_OBSERVED_BUNDLE"]
+    if not bundle or all(each.outcome == HIT for each in OBSERVER.lookups):
+        return []
+    return explain(bundle, OBSERVER).lines()
 
 
 def _pgo_key() -> str:

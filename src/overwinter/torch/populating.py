@@ -3,6 +3,7 @@ Populating a live torch, in the middle of a job that must not notice a failure.
 """
 
 import logging
+import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -15,8 +16,10 @@ from ..info import CacheInfo, Note
 from ..kinds import FileArtifact, PGOArtifact, torchinductor, triton
 from ..load import load as load_bundle
 from .building import build_only_what_is_missing
+from .counting import Since, counts
 from .facts import machine
 from .layouts import misplaced
+from .observer import OBSERVER
 from .versions import is_known, private_parts
 
 __all__ = ["load"]
@@ -55,6 +58,9 @@ def load(
         required=required,
     )
     info.skipped += left_out
+    OBSERVER.loaded(_path(target), info)
+    with private_parts(problems, "read its counters", "a load is not reconciled"):
+        info.counters = Since(counts())
     problems += _too_late(info, compiled)
     with private_parts(problems, "keep it from building needlessly", _SECONDS):
         if not build_only_what_is_missing():
@@ -67,6 +73,12 @@ def load(
     info.problems += problems
     info.seconds = time.perf_counter() - started
     return info
+
+
+def _path(target: PathLike | Buffer) -> str | None:
+    if isinstance(target, str | os.PathLike):
+        return os.path.abspath(os.fsdecode(target))
+    return None
 
 
 _ELSEWHERE = "this torch may look for it elsewhere; see the problems"

@@ -1,0 +1,302 @@
+"""Explaining a real torch's misses, each of which is brought about."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import overwinter.kinds
+import overwinter.torch
+from overwinter import Bundle, CacheArtifactManager
+from overwinter import save as save_artifacts
+from overwinter.kinds import FactorsArtifact
+from overwinter.torch.factors import CODE
+from overwinter.torch.observer import Load, Lookup, Observer
+
+pytestmark = pytest.mark.torch
+
+GRAPHS = 3  # forward, backward, and both together
+
+
+@pytest.fixture(scope="module")
+def observed(run, tmp_path_factory):
+    """Return a bundle that says what its keys are made of."""
+    bundle = tmp_path_factory.mktemp("observed") / "model.owb"
+    job = run("without-headers", "observe", "compile", f"save={bundle}")
+    assert len(job["save"]["artifacts"]["factors"]) == GRAPHS
+    return bundle
+
+
+def missed(run, bundle, *steps, **options):
+    """Return why the graphs of a job missed that loads *bundle* and goes on so."""
+    before = ("without-headers", "observe", f"load={bundle}")
+    job = run(*before, *steps, "explain", **options)
+    assert len(job["explain"]["missed"]) == GRAPHS
+    assert job["explain"]["problems"] == []
+    return job["explain"]
+
+
+def causes(explained):
+    """Return the causes of each graph, and their words."""
+    return [each["causes"] for each in explained["missed"]]
+
+
+def test_another_shape_is_named(run, observed):
+    """With both shapes, of the input that has them, for the graph as it was traced."""
+    found = missed(run, observed, "compile=5")
+    assert causes(found)[0] == {
+        "example_inputs[2]": "input 2: shape torch.Size([5, 8]) here, "
+        "torch.Size([3, 8]) in the bundle"
+    }
+    assert all(
+        any("shape" in words for words in each.values()) for each in causes(found)
+    )
+
+
+def test_another_dtype_is_named(run, observed):
+    """Every input has it, and all are told in one line."""
+    found = missed(run, observed, "compile=bfloat16")
+    words = "dtype torch.bfloat16 here, torch.float32 in the bundle"
+    assert causes(found)[0] == {
+        f"example_inputs[{n}]": f"input {n}: {words}" for n in range(5)
+    }
+    assert f"inputs 0, 1, 2, 3 and 4: {words}" in found["text"]
+
+
+def test_another_setting_is_named(run, observed):
+    """As its user spells it, and nothing else."""
+    found = missed(run, observed, "setting=max_fusion_size", "compile")
+    name = "inductor_config[max_fusion_size]"
+    words = "torch._inductor.config.max_fusion_size: 7 here, 64 in the bundle"
+    assert causes(found) == [{name: words}] * GRAPHS
+
+
+def test_other_sources_of_torch_are_named(run, observed, other_torch):
+    """With both hashes: no graph of another build can be used."""
+    found = missed(run, observed, "compile", packages=other_torch)
+    for each in causes(found):
+        assert list(each) == ["torch_version", "torch_key"]
+        assert each["torch_version"].startswith("torch's version and sources")
+        assert each["torch_key"].startswith("torch_key: made for ")
+
+
+@pytest.fixture(scope="module")
+def other_torch(tmp_path_factory):
+    """Return a folder with a torch that differs in a comment of one source."""
+    import torch
+
+    real, folder = Path(torch.__file__).parent, tmp_path_factory.mktemp("other")
+    subprocess.run(["cp", "-rs", real, folder / "torch"], check=True)
+    changed = folder / "torch/_inductor/codecache.py"
+    changed.unlink()
+    changed.write_text((real / "_inductor/codecache.py").read_text() + "# other\n")
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_other_instruction_sets_are_named(run, observed):
+    """The key is the same, which says nothing of the CPU."""
+    found = missed(run, observed, "compile", compiler="old")
+    for each in found["missed"]:
+        ((cause, words),) = each["causes"].items()
+        assert cause == "vector_isa"
+        assert words.startswith("vector_isa: made for ")
+        assert words.endswith(", here is none")
+
+
+@pytest.fixture(scope="module")
+def again(run, observed, tmp_path_factory):
+    """Return a warm job, and the bundle that it saved."""
+    path = tmp_path_factory.mktemp("again") / "model.owb"
+    steps = (f"load={observed}", "compile", "explain", f"save={path}")
+    return run("without-headers", "observe", *steps), path
+
+
+def test_a_start_that_hits_has_nothing_to_explain(again, observed):
+    """And to observe it costs no hit: the keys stay what they are."""
+    found = again[0]["explain"]
+    assert (found["missed"], found["hits"]) == ([], GRAPHS)
+    assert found["bundle"] == str(observed)
+
+
+def test_a_load_passes_over_factors(again):
+    """They have no place in a cache, and are in no list of what was loaded."""
+    info = again[0]["load"]
+    assert set(info["artifacts"]) == {"inductor", "aot_autograd", "native"}
+    assert not any(info[each] for each in ("skipped", "failed", "opaque"))
+
+
+def test_factors_travel_with_what_is_saved_again(again, observed):
+    """A process that hits knows them too: the next bundle is no poorer."""
+    kinds = [Bundle(each).keys()["factors"] for each in (observed, again[1])]
+    assert kinds[0] == kinds[1]
+
+
+# --- what no real start brings about in seconds -------------------------------
+
+KEY, OTHER = ("a" + letter * 51 for letter in "bc")
+GRAPH = ("aot_autograd", KEY)
+
+
+def factors(key, **texts):
+    """Return the factors of a graph, whose digests are their texts."""
+    digests = {name: f"{text:.16}" for name, text in texts.items()}
+    return FactorsArtifact(f"aot_autograd/{key}", digests, texts)
+
+
+def seen(*lookups, loads=(), **texts):
+    """Return an observer that has seen these."""
+    observer = Observer(is_on=True, loads=list(loads), lookups=list(lookups))
+    observer.factors[GRAPH] = factors(KEY, **texts)
+    return observer
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Return a function that saves artifacts, and gives the bundle."""
+
+    def save(*artifacts):
+        path = tmp_path / "m.owb"
+        save_artifacts(
+            path, artifacts, environment=overwinter.torch.environment(), replace=True
+        )
+        return path
+
+    return save
+
+
+def only(target, observer):
+    """Return the causes of the one graph that missed."""
+    from overwinter.torch.explaining import explain
+
+    (found,) = explain(target, observer).missed
+    return dict(found.causes)
+
+
+def test_a_load_that_comes_too_late_is_named(saved):
+    """The bundle has the very key, and the lookup came first."""
+    path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
+    load = Load(str(path), frozenset([GRAPH]))
+    assert list(only(None, seen(Lookup(*GRAPH, "miss"), loads=[load]))) == ["late"]
+
+
+def test_who_does_not_observe_is_told_how():
+    """Instead of being told that nothing missed."""
+    from overwinter.torch.explaining import explain
+
+    first, second = explain(None, Observer()).problems
+    assert "overwinter.torch.observe()" in first
+    assert "no bundle was loaded" in second
+
+
+def test_guards_that_do_not_hold_are_told():
+    """The expression is torch's own."""
+    observer = seen(Lookup(*GRAPH, "guard_miss", "s0 < 9"))
+    assert only(None, observer) == {
+        "guards": "torch has the graph for other sizes: s0 < 9 does not hold here"
+    }
+
+
+def test_why_torch_passed_by_its_cache_is_told():
+    """There is no key then."""
+    observer = seen(Lookup("inductor", "", "bypass", "mkldnn tensors"))
+    assert only(None, observer) == {
+        "bypass": "torch passed by its cache: mkldnn tensors"
+    }
+
+
+def test_what_was_loaded_and_not_found_is_told(saved):
+    """The bundle is not to blame."""
+    path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
+    load = Load(str(path), frozenset([GRAPH]))
+    observer = seen(Lookup(*GRAPH, "miss", loads=1), loads=[load])
+    assert list(only(None, observer)) == ["cache"]
+
+
+def test_the_graph_with_the_same_code_is_the_nearest(saved):
+    """However many settings another has in common."""
+    same = {f"setting_{n}": "1" for n in range(9)}
+    near = factors(OTHER, **{CODE: "return a"})
+    far = factors("a" + "d" * 51, **{CODE: "return b", **same})
+    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "return a", **same})
+    found = only(saved(near, far), observer)
+    assert set(found) == set(same)
+
+
+def test_a_graph_whose_code_is_unlike_all_is_told(saved):
+    """To name the nearest would lead astray."""
+    other = factors(OTHER, **{CODE: "one\ntwo\nthree"})
+    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "one\n2\n3"})
+    assert only(saved(other), observer) == {
+        CODE: "the bundle has no graph whose code is like it"
+    }
+
+
+def test_a_bundle_without_factors_says_so(saved):
+    """And how to have them."""
+    path = saved(overwinter.kinds.AOTAutogradArtifact(OTHER, b"x"))
+    found = only(path, seen(Lookup(*GRAPH, "miss"), **{CODE: "x"}))
+    assert "save it from a process that is observed" in found["unknown"]
+
+
+def test_what_a_process_saved_itself_is_no_answer(saved):
+    """It holds the key that missed, with no difference."""
+    path = saved(
+        overwinter.kinds.AOTAutogradArtifact(KEY, b"x"),
+        factors(KEY, **{CODE: "x", "grad_enabled": "True"}),
+        factors(OTHER, **{CODE: "x", "grad_enabled": "False"}),
+    )
+    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "x", "grad_enabled": "True"})
+    assert list(only(path, observer)) == ["grad_enabled"]
+
+
+def test_a_bundle_that_cannot_be_read_is_a_problem(tmp_path):
+    """And what missed is listed all the same."""
+    from overwinter.torch.explaining import explain
+
+    path = tmp_path / "m.owb"
+    path.write_bytes(b"no bundle")
+    found = explain(path, seen(Lookup(*GRAPH, "miss")))
+    assert len(found.missed) == 1
+    assert str(path) in found.problems[0]
+
+
+def test_a_stranger_explains_nothing(saved, monkeypatch, tmp_path):
+    """Whose factors are not trusted, nor are their graphs; that is the reason."""
+    path = saved(
+        overwinter.kinds.AOTAutogradArtifact(OTHER, b"x"), factors(OTHER, gm="x")
+    )
+    monkeypatch.delenv("OVERWINTER_SIGNING_KEY")
+    found = only(path, seen(Lookup(*GRAPH, "miss"), gm="x", other="y"))
+    assert "trust" in found
+
+
+def test_a_lookup_that_cannot_be_noted_costs_torch_nothing():
+    """What is wrong is a problem of the explanation, and said once."""
+    observer = Observer()
+    wrapped = observer._around_load(lambda *_: (None, {}))
+    for _ in range(2):
+        assert wrapped("key", 5) == (None, {})
+    (problem,) = observer.problems
+    assert "could not note a lookup" in problem
+
+
+def test_an_unknown_torch_is_observed_as_far_as_it_goes(monkeypatch, unobserved):
+    """A part that is gone is named, and the rest observed."""
+    from torch._functorch._aot_autograd import autograd_cache
+    from torch._inductor.codecache import FxGraphCache
+
+    monkeypatch.delattr(autograd_cache, "_get_debug_lines_for_cache_key")
+    observer = Observer()
+    observer.observe()
+    (problem,) = observer.problems
+    assert "observe AOTAutograd" in problem
+    assert FxGraphCache.load_with_key._overwinter
+
+
+def test_manager_keeps_factors(saved):
+    """They are artifacts as others are, for who reads a bundle by hand."""
+    artifact = factors(KEY, gm="x")
+    loaded = CacheArtifactManager.deserialize(saved(artifact))
+    assert loaded["factors"] == [artifact]
