@@ -5,16 +5,24 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from bundles import appended, built, plans
+from bundles import TORCH, appended, built, plans
 
-from overwinter import Bundle
+from overwinter import Bundle, load
 from overwinter.bundle import verify
-from overwinter.errors import NotFoundError
+from overwinter.cli.main import main
+from overwinter.environment import capture
+from overwinter.errors import ChangedError, NotFoundError, StoreError
+from overwinter.kinds import InductorArtifact
+from overwinter.kinds.torchinductor import CACHE, content_name
+from overwinter.save import save_to_bytes
 
 obstore = pytest.importorskip("obstore", reason="there is no S3 server to try it on")
 
@@ -75,8 +83,8 @@ def store(tmp_path_factory):
         client_options={"allow_http": True},
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
     )
+    begin = time.monotonic()
     try:
-        begin = time.monotonic()
         while True:
             try:
                 obstore.put(client, "probe", b"x")
@@ -85,7 +93,15 @@ def store(tmp_path_factory):
                 if server.poll() is not None or time.monotonic() - begin > PATIENCE:
                     raise
                 time.sleep(0.2)
-        yield client
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in {
+                **ACCESS,
+                "AWS_ENDPOINT_URL": f"http://127.0.0.1:{ports[3]}",
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "us-east-1",
+            }.items():
+                patch.setenv(name, value)
+            yield client
     finally:
         server.kill()
         server.wait()
@@ -120,3 +136,121 @@ def test_an_object_that_is_not_there_is_told(store):
     """By an error of ours: nothing else leaves the library."""
     with pytest.raises(NotFoundError, match=r"none\.owb"):
         Bundle(Remote(store, "none.owb"))
+
+
+# --- by a URL -----------------------------------------------------------------
+
+
+def test_a_bundle_is_read_by_its_url(store):
+    """Wherever a path will do; a store's place and keys are in its tools' variables."""
+    data = built(plans(("a", b"x"), ("b", b"y")))
+    obstore.put(store, "folder/by url.owb", data)
+    with Bundle("s3://test/folder/by url.owb") as bundle:
+        assert bundle.keys() == {"acme/plan": ["a", "b"]}
+        assert bundle.name == "s3://test/folder/by url.owb"
+
+
+def test_a_load_takes_a_url(store, tmp_path):
+    """What it populates are the same bytes."""
+    key = "f" + "a" * 51
+    here = {**capture(), **TORCH}
+    saved, _ = save_to_bytes([InductorArtifact(key, b"graph")], environment=here)
+    obstore.put(store, "graph.owb", saved)
+    info = load(
+        "s3://test/graph.owb",
+        environment=here,
+        directories={CACHE: lambda: str(tmp_path / "cache")},
+    )
+    assert (info.inductor_artifacts, info.problems) == ([key], [])
+    (file,) = (tmp_path / "cache").rglob(content_name(b"graph"))
+    assert file.read_bytes() == b"graph"
+
+
+def test_an_object_that_is_replaced_meanwhile_is_told(store):
+    """Half of one bundle and half of another would be called damage."""
+    rows = [(f"{n}", os.urandom(2_000_000)) for n in range(2)]
+    obstore.put(store, "changing.owb", built(plans(rows[0])))
+    with Bundle("s3://test/changing.owb") as bundle:
+        assert bundle.segments
+        obstore.put(store, "changing.owb", built(plans(rows[1])))
+        with pytest.raises(ChangedError, match="changing"):
+            bundle.fetch("acme/plan", "0")
+
+
+@pytest.mark.parametrize(
+    "url", ["s3://test", "s3://test/", "https://example.org/a.owb?key=1", "s3://"]
+)
+def test_a_url_that_names_no_object_is_refused(url):
+    """And what stands behind a question mark, which may be a secret, is not shown."""
+    with pytest.raises(StoreError, match="ends with an object's name") as caught:
+        Bundle(url)
+    assert "key=1" not in str(caught.value)
+
+
+def test_a_file_is_named_by_its_path(tmp_path):
+    """There, it can be appended to."""
+    with pytest.raises(StoreError, match="a file is named by its path"):
+        Bundle(f"file://{tmp_path}/a.owb")
+
+
+def test_an_object_that_is_not_there_is_no_file(store):
+    """The words are those of a path."""
+    with pytest.raises(NotFoundError, match=r"s3://test/none\.owb: no such"):
+        Bundle("s3://test/none.owb")
+
+
+def test_a_store_that_is_not_known_is_told():
+    """By an error of ours, in the words of obstore."""
+    with pytest.raises(StoreError, match=r"gopher://test/a\.owb: could not open it"):
+        Bundle("gopher://test/a.owb")
+
+
+def test_a_plain_web_server_is_read_whole(tmp_path):
+    """It knows no ranges; who enters is not shown."""
+    (tmp_path / "a.owb").write_bytes(built(plans(("a", b"x"))))
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))
+    )
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        where = f"127.0.0.1:{server.server_port}/a.owb"
+        with Bundle(f"http://me:secret@{where}") as bundle:
+            assert bundle.keys() == {"acme/plan": ["a"]}
+            assert bundle.name == f"http://{where}"
+            assert list(verify(bundle)) == []
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A web server that writes no log."""
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+def test_a_server_that_does_not_answer_is_told_without_the_secret():
+    """After some tries, which a job can wait for."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}/a.owb"
+        with pytest.raises(StoreError, match="could not read") as caught:
+            Bundle(f"http://me:secret@{where}")
+    assert "secret" not in str(caught.value)
+
+
+def test_without_obstore_it_is_said_what_to_install(monkeypatch):
+    """Only who names a URL needs it."""
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(StoreError, match=r"pip install 'overwinter\[object\]'"):
+        Bundle("s3://test/a.owb")
+
+
+def test_a_run_needs_a_file(store, capsys):
+    """It appends, and an object cannot be appended to."""
+    command = ["run", "--bundle", "s3://test/a.owb", "--", sys.executable, "-c", "1"]
+    assert main(command) == 2
+    assert "expected a file" in capsys.readouterr().err

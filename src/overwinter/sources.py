@@ -13,6 +13,7 @@ from typing import Protocol
 
 from .errors import NotFoundError, OverwinterError, StoreError
 from .files import Buffer, PathLike, checked, told
+from .remote import ObjectSource, is_url
 
 __all__ = [
     "BytesSource",
@@ -241,13 +242,15 @@ class _Checked:
 
 def source_of(target: "PathLike | Buffer | Source") -> Source:
     """
-    Return *target* as a source: a path, bytes, or a source already.
+    Return *target* as a source: a path, the URL of an object, bytes, or a source.
 
     One that is not ours is held to what it promises.
 
     Raises:
         TypeError: It is none of these.
     """
+    if isinstance(target, str) and is_url(target):
+        return _Checked(ObjectSource(target))
     if isinstance(target, str | os.PathLike):
         return FileSource(target)
     if isinstance(target, bytes | bytearray | memoryview):

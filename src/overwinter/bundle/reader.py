@@ -36,8 +36,9 @@ class Bundle(Closing):
     An open bundle. Safe on hostile bytes: nothing of it is run or written.
 
     Args:
-        target: A path, the bytes of a bundle, or anything that reads ranges: see
-            `overwinter.sources.Source`. Opening asks such a source twice.
+        target: A path, the URL of an object, the bytes of a bundle, or anything that
+            reads ranges: see `overwinter.sources.Source`. Opening asks such a source
+            twice.
 
     Attributes:
         header: What the file requires, and who wrote it.

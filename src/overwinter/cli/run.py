@@ -75,8 +75,14 @@ def run(
     Signals are passed on. The exit code is that of COMMAND, 128 and its number where a
     signal ended it, 127 where there is none such, 126 where it cannot be run.
     """
+    from ..remote import is_url
     from ..running import run as run_with_caches
 
+    if is_url(bundle):
+        raise click.BadParameter(
+            f"expected a file, to which new artifacts are appended, got {bundle}; copy "
+            "it, or load it in the program with overwinter.torch.warm()"
+        )
     done = run_with_caches(bundle, command, directories=directories, keep=keep)
     for line in done.lines():
         print_words(line)

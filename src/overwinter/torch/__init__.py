@@ -118,7 +118,8 @@ def warm(
 
     Args:
         path: The bundle; made if there is none yet. Any number of processes may use
-            one at once, as the ranks of a job do.
+            one at once, as the ranks of a job do. The URL of an object, such as
+            ``s3://bucket/model.owb``, is loaded and not written.
         required: As in `overwinter.load`, of a bundle that is there.
 
     Returns:

@@ -15,6 +15,7 @@ from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
 from ..kinds import FileArtifact, PGOArtifact, torchinductor, triton
 from ..load import load as load_bundle
+from ..remote import is_url
 from .building import build_only_what_is_missing
 from .counting import Since, counts
 from .facts import machine
@@ -76,6 +77,8 @@ def load(
 
 
 def _path(target: PathLike | Buffer) -> str | None:
+    if isinstance(target, str) and is_url(target):
+        return target
     if isinstance(target, str | os.PathLike):
         return os.path.abspath(os.fsdecode(target))
     return None

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from ..files import PathLike
 from ..info import CacheInfo
+from ..remote import is_url
 from . import populating
 from .counting import Since, counts
 from .observer import OBSERVER
@@ -25,13 +26,14 @@ def warm(bundle: PathLike, *, required: bool) -> Iterator[CacheInfo]:
     OBSERVER.observe()
     # The first start has none yet, which is no problem.
     info = CacheInfo(counters=Since(counts()))
-    if os.path.lexists(bundle):
+    if is_url(bundle) or os.path.lexists(bundle):
         info = populating.load(bundle, required=required)
     try:
         yield info
     finally:
-        # Also of a block that fails: what it compiled is as good as any.
-        _keep(bundle)
+        if not is_url(bundle):
+            # Also of a block that fails: what it compiled is as good as any.
+            _keep(bundle)
 
 
 def _keep(bundle: PathLike) -> None:
