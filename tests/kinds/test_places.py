@@ -57,6 +57,29 @@ def test_another_file_is_none(path):
 
 
 @pytest.mark.parametrize(
+    ("cache", "path"),
+    [
+        ("triton", "A" * 52 + "/k.cubin"),
+        ("triton", "a1_-" * 16 + "/__grp__k.json"),
+        ("torchinductor", "triton/0/" + "A" * 52 + "/launcher.so"),
+    ],
+)
+def test_a_kernels_files_are_found_in_both_caches(cache, path):
+    """Inductor gives each device a cache of Triton's in its own."""
+    found = place(cache, path)
+    assert (found.kind, found.key) == ("triton", f"{cache}/{path}")
+    assert found.holds(b"anything")
+
+
+@pytest.mark.parametrize(
+    "path", ["k.cubin", "A" * 52 + "/.k", "A" * 52 + "/a/k", "A/k"]
+)
+def test_another_file_of_tritons_cache_is_none(path):
+    """What Triton would not name so, it would not find."""
+    assert place("triton", path) is None
+
+
+@pytest.mark.parametrize(
     ("cache", "path", "again"),
     [
         ("torchinductor", "ab/cab.main.cpp", True),

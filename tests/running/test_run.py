@@ -320,12 +320,20 @@ def test_a_graph_of_nobody_knows_which_torch_is_not_kept(capfd):
     assert keys() == ["jax/x-cache"]
 
 
-def test_files_of_triton_are_left_out(capfd):
-    """Some hold the path of others, and a program that finds these fails."""
-    script = "import os; open(os.environ['TRITON_CACHE_DIR'] + '/k', 'w').close()"
+def test_kernels_of_nobody_knows_which_triton_are_left_out(capfd):
+    """No process with torch told it; and what is no kernel is none anywhere."""
+    script = (
+        "import os\n"
+        f"for path in ('{'A' * 52}/k.cubin', 'k'):\n"
+        "    path = os.path.join(os.environ['TRITON_CACHE_DIR'], path)\n"
+        "    os.makedirs(os.path.dirname(path), exist_ok=True)\n"
+        "    open(path, 'w').close()\n"
+    )
     command = [sys.executable, "-c", script]
     assert main(["run", "--bundle", "model.owb", "--", *command]) == 0
-    assert "triton: 1 files left out: some say where" in capfd.readouterr().err
+    err = capfd.readouterr().err
+    assert "no process told which torch it was" in err
+    assert "triton: 1 files left out: it is no file of a kernel" in err
     assert not Path("model.owb").exists()
 
 

@@ -137,6 +137,63 @@ def test_a_bundle_of_both_is_certified(starts, variables, tmp_path):
     assert certificate.unused == ()
 
 
+KERNELS = """
+import importlib.metadata, json, os
+import torch._inductor.codecache
+places = [os.environ["TRITON_CACHE_DIR"]]
+places.append(os.path.join(os.environ["TORCHINDUCTOR_CACHE_DIR"], "triton", "0"))
+for place in places:
+    folder = os.path.join(place, "A" * 52)
+    kernel, group = (os.path.join(folder, n) for n in ("k.cubin", "__grp__k.json"))
+    if os.path.exists(group):
+        with open(group) as file:
+            assert json.load(file) == {"child_paths": {"k.cubin": kernel}}
+        with open(kernel, "rb") as file:
+            assert file.read() == b"a kernel"
+        print("found")
+    else:
+        os.makedirs(folder)
+        with open(kernel, "wb") as file:
+            file.write(b"a kernel")
+        with open(group, "w") as file:
+            json.dump({"child_paths": {"k.cubin": kernel}}, file)
+        print("made")
+"""
+
+
+@pytest.fixture
+def with_triton(variables, tmp_path):
+    """Return the variables of a user whose environment says that it has a Triton."""
+    metadata = tmp_path / "packages/triton-3.4.0.dist-info/METADATA"
+    metadata.parent.mkdir(parents=True)
+    metadata.write_text("Metadata-Version: 2.1\nName: triton\nVersion: 3.4.0\n")
+    before = variables.get("PYTHONPATH", "")
+    paths = [str(metadata.parent.parent), *filter(None, [before])]
+    return {**variables, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def test_tritons_kernels_are_found_elsewhere(with_triton, tmp_path, capfd):
+    """In both caches, with the paths of the new ones; on trees made by hand."""
+    bundle, command = tmp_path / "model.owb", [sys.executable, "-c", KERNELS]
+    first = run(bundle, command, environ=with_triton)
+    assert (first.exit_code, first.problems) == (0, [])
+    assert first.saved == {"triton": 4}
+    second = run(bundle, command, environ=with_triton)
+    assert (second.exit_code, second.problems) == (0, [])
+    assert second.loaded == {"triton": 4}
+    assert second.saved == {}
+    assert capfd.readouterr().out == "made\nmade\nfound\nfound\n"
+
+
+def test_kernels_are_left_out_where_there_is_no_triton(variables, tmp_path):
+    """Nobody knows for which they are, so that they could be used nowhere."""
+    bundle, command = tmp_path / "model.owb", [sys.executable, "-c", KERNELS]
+    report = run(bundle, command, environ=variables)
+    (problem,) = report.problems
+    assert problem.startswith("triton: 4 files left out: no process told the version")
+    assert not bundle.exists()
+
+
 def test_a_process_that_cannot_tell_its_torch_is_asked_in_another(
     cold, variables, tmp_path
 ):

@@ -34,6 +34,30 @@ def test_without_triton_there_is_no_version(monkeypatch):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize(
+    ("key", "said"), [("ab12", {"triton_key": "ab12"}), (None, {})]
+)
+def test_tritons_key_is_torchs_hash_of_it(monkeypatch, key, said):
+    """Where there is a Triton: here is none, so that its answer is made up."""
+    from torch._inductor import codecache
+
+    monkeypatch.setattr(codecache, "triton_key", lambda: key)
+    assert facts._triton_key() == said
+    assert facts.environment([]).get("triton_key") == key
+
+
+@pytest.mark.torch
+def test_a_torch_that_has_no_such_key_is_not_asked(monkeypatch):
+    """Earlier ones keep it elsewhere; nothing compares it."""
+    from torch._inductor import codecache
+
+    monkeypatch.delattr(codecache, "triton_key")
+    problems = []
+    assert "triton_key" not in facts.environment(problems)
+    assert problems == []
+
+
+@pytest.mark.torch
 def test_a_load_puts_kernels_where_triton_and_inductor_look(
     recorder, tmp_path, monkeypatch
 ):

@@ -7,6 +7,7 @@ import re
 import attrs
 
 from .torchinductor import CACHE, content_name
+from .triton import CACHE as TRITON
 
 __all__ = ["Place", "is_made_again", "place"]
 
@@ -48,6 +49,12 @@ _PLACES = [
         re.compile(r"(?P<key>([a-z2-7]{2})/c\2[a-z2-7]{49}(?:\.main)?\.so)"),
     )
 ]
+# Of Triton's own cache, and of those for each device in torch's.
+_HASHED = r"[A-Za-z0-9_-]{32,128}/(?!\.)[^/]+"
+_TRITON = {
+    TRITON: re.compile(_HASHED),
+    CACHE: re.compile(rf"triton/[0-9]{{1,4}}/{_HASHED}"),
+}
 _MADE_AGAIN = re.compile(r"(?:.*/)?(?:\..*|[^/]*(?:\.lock|\.tmp|-atime))|.*/\..*/.*")
 _SOURCES = re.compile(r"..?/[^/]*\.(?:cpp|py|h|hpp|c|o|inc)")
 
@@ -60,6 +67,8 @@ def place(cache: str, path: str) -> Place | None:
         cache: Name of the cache.
         path: The file's place in it, with ``/``.
     """
+    if (triton := _TRITON.get(cache)) and triton.fullmatch(path):
+        return Place("triton", f"{cache}/{path}")
     if cache != CACHE:
         return None
     for kind, pattern in _PLACES:

@@ -19,8 +19,8 @@ from ..artifact import CacheArtifact
 from ..environment import Environment, capture
 from ..errors import OverwinterError
 from ..files import PathLike
-from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact
-from ..kinds.torchinductor import CACHE, GRAPH_RULES
+from ..kinds import AutotuneArtifact, FileArtifact, NativeArtifact, TritonArtifact
+from ..kinds.torchinductor import GRAPH_RULES
 from ..observing import JAX_SETTING, VARIABLES, Workspace, observed, read_events
 from ..observing.listing import Listing, listing
 from ..save import save
@@ -32,10 +32,6 @@ from .report import Report
 from .told import Told, Torch
 
 __all__ = ["run"]
-
-# Of its files some hold the path of the others, and a program that finds one of them
-# elsewhere fails: they need a kind of their own.
-_MOVES_NOT = "triton"
 
 # Has torch's facts told where the command could not. Torch then asks the compiler what
 # it can build for, which the probes in its cache answer.
@@ -132,19 +128,15 @@ def _harvest(
     workspace.close_to_others()
     told = Told.by(read_events(workspace.root))
     report.take(told)
-    before[CACHE].update(told.filled.get(str(caches[CACHE]), {}))
+    for name, path in caches.items():
+        before[name].update(told.filled.get(str(path), {}))
     new = harvest(
-        {name: path for name, path in caches.items() if name != _MOVES_NOT},
+        caches,
         before,
         killed=report.exit_code > BY_SIGNAL,
         pgo_keys={each.pgo_key for each in told.torches.values() if each.pgo_key},
     )
     report.problems += new.problems
-    if left := listing(caches[_MOVES_NOT]):
-        report.problems.append(
-            f"{_MOVES_NOT}: {len(left)} files left out: some say where they are, "
-            "and are none elsewhere"
-        )
     _keep(bundle, new.artifacts, told, variables, workspace, report)
 
 
@@ -163,6 +155,14 @@ def _keep(
     if environment is None:
         environment = capture()
         artifacts = [each for each in artifacts if isinstance(each, FileArtifact)]
+    if "triton_version" not in environment:
+        kept = [each for each in artifacts if not isinstance(each, TritonArtifact)]
+        if n := len(artifacts) - len(kept):
+            report.problems.append(
+                f"triton: {n} files left out: no process told the version of its "
+                "Triton, without which they would be used nowhere"
+            )
+        artifacts = kept
     device = environment.get("device_name")
     if isinstance(device, str):
         artifacts = [

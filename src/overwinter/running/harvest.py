@@ -18,8 +18,10 @@ from ..artifact import CacheArtifact
 from ..cache_directory import open_owned
 from ..errors import OverwinterError
 from ..factory import CacheArtifactFactory
-from ..kinds import FileArtifact, NativeArtifact, PGOArtifact
+from ..kinds import FileArtifact, NativeArtifact, PGOArtifact, TritonArtifact
 from ..kinds.places import is_made_again, place
+from ..kinds.triton import CACHE as TRITON
+from ..kinds.triton import is_group, named
 from ..observing.listing import Identity, Listing, listing
 
 __all__ = ["Harvest", "harvest"]
@@ -99,6 +101,8 @@ def _artifact(
         mode = source.mode & 0o755
         if (source.size, source.inode) != (size, inode) or len(content) != size:
             return "it is still being written"
+    if where is None and cache == TRITON:
+        return "it is no file of a kernel"
     if where is None:
         FileArtifact.check_key(f"{cache}/{path}")
         return FileArtifact(f"{cache}/{path}", content, mode)
@@ -108,6 +112,11 @@ def _artifact(
         if not _is_whole_library(content):
             return "it is no whole library"
         return NativeArtifact(where.key, content, mode)
+    if where.kind == "triton":
+        if is_group(path):
+            content = named(where.key, content, str((root / path).parent))
+        TritonArtifact.check_key(where.key)
+        return TritonArtifact(where.key, content, mode)
     key = states.get(path, where.key)
     artifact = CacheArtifactFactory.create(where.kind, key, content)
     artifact.check_key(key)

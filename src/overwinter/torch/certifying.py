@@ -20,6 +20,7 @@ from ..info import CacheInfo
 from ..kinds import FileArtifact
 from ..kinds.places import is_made_again, place
 from ..kinds.torchinductor import CACHE
+from ..kinds.triton import CACHE as TRITON
 from ..observing import Event, Workspace, afresh, observed, read_events
 from ..observing.listing import Listing, listing
 from ..running import Told, fill, run_command
@@ -30,7 +31,7 @@ from .toolchain import Step, purpose
 
 __all__ = ["certify", "certify_command"]
 
-_CACHES = (CACHE, "jax")
+_CACHES = (CACHE, "jax", TRITON)
 _NEVER_MISSED = ("pgo",)  # torch writes what it learned anew, whatever it was given
 
 
@@ -107,8 +108,8 @@ class _Findings:
         self._events = read_events(workspace.root)
         self._told = Told.by(self._events)
         self._filled = {
-            **filled,
-            CACHE: {**filled[CACHE], **self._told.filled.get(self._torch_cache, {})},
+            name: {**filled[name], **self._told.filled.get(str(path), {})}
+            for name, path in ((each, workspace.cache(each)) for each in _CACHES)
         }
         self._new = [
             (cache, path)
@@ -116,10 +117,7 @@ class _Findings:
             for path, identity in listing(workspace.cache(cache)).items()
             if self._filled[cache].get(path) != identity
         ]
-        self._elsewhere = [
-            *(f"triton/{path}" for path in listing(workspace.cache("triton"))),
-            *(f"~/{path}" for path in listing(workspace.root / "home")),
-        ]
+        self._elsewhere = [f"~/{path}" for path in listing(workspace.root / "home")]
 
     def certificate(
         self, bundle: str, command: tuple[str, ...], code: int
@@ -165,7 +163,7 @@ class _Findings:
             found = place(cache, path)
             if found is not None:
                 kind, key = found.kind, found.key
-            elif cache != CACHE and not is_made_again(cache, path):
+            elif cache == "jax" and not is_made_again(cache, path):
                 kind, key = FileArtifact.type(), f"{cache}/{path}"
             else:
                 continue
@@ -176,7 +174,7 @@ class _Findings:
             *(
                 f"{cache}/{path}"
                 for cache, path in self._new
-                if cache == CACHE
+                if cache != "jax"
                 and not place(cache, path)
                 and not is_made_again(cache, path)
             ),

@@ -48,6 +48,7 @@ def environment(
         ):
             facts |= _compiler()
             facts |= _device()
+            facts |= _triton_key()
     return capture(facts)
 
 
@@ -111,6 +112,15 @@ def _triton() -> Facts:
         with suppress(PackageNotFoundError):
             return {"triton_version": version(name)}
     return {}
+
+
+def _triton_key() -> Facts:
+    """Return the hash of Triton's sources, which is part of its own keys too."""
+    from torch._inductor import codecache
+
+    ask = getattr(codecache, "triton_key", None)  # not of every torch
+    key = ask() if ask else None  # nor has every torch a Triton
+    return {"triton_key": key} if key else {}
 
 
 def _device() -> Facts:

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from ..kinds.triton import triton_directory
 from ..observing.listing import listing
 from ..running.told import silenced
 from . import facts, populating
@@ -50,6 +51,8 @@ def fill(root: str, note: Note) -> None:
             return
         info = populating.load(bundle).as_dict() if bundle else {}
         note("filled", directory, info, dict(listing(Path(directory))))
+        kernels = triton_directory()
+        note("filled", kernels, {}, dict(listing(Path(kernels))))
         marker.touch()
 
 
