@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -86,21 +86,24 @@ def run(
         compiler: str = "new",
         program: Path = JOB,
         packages: Path | None = None,
+        cache: Path | None = None,
+        within: Sequence[str | Path] = (),
     ) -> Job:
         own = tmp_path_factory.mktemp("job")
+        cache = cache or own / "cache"
         for name in ("home", "tmp"):
             (own / name).mkdir()
         done = subprocess.run(
-            [sys.executable, program, own / "report.json", *wanted],
+            [*within, sys.executable, program, own / "report.json", *wanted],
             env={
                 **clean,
                 **_importing(packages),
                 "PATH": f"{compilers / compiler}{os.pathsep}{os.environ['PATH']}",
-                "CXX": "g++",
+                "CXX": "none" if compiler == "none" else "g++",
                 LOG_VARIABLE: str(own / "compiler.log"),
                 "HOME": str(own / "home"),
                 "TMPDIR": str(own / "tmp"),
-                "TORCHINDUCTOR_CACHE_DIR": str(own / "cache"),
+                "TORCHINDUCTOR_CACHE_DIR": str(cache),
                 "OVERWINTER_SIGNING_KEY": str(signing_key),
             },
             capture_output=True,
@@ -110,7 +113,7 @@ def run(
         )
         assert done.returncode == 0, done.stderr
         results = json.loads((own / "report.json").read_text())
-        return Job(results, steps(own / "compiler.log"), own / "cache", own / "tmp")
+        return Job(results, steps(own / "compiler.log"), cache, own / "tmp")
 
     return run_job
 
@@ -122,6 +125,15 @@ def cold(run: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory) -> C
     bundle, blob = saved / "model.owb", saved / "model.mega-cache"
     job = run("compile", f"torch-save={blob}", f"save={bundle}")
     return Cold(job, bundle, blob)
+
+
+@pytest.fixture(scope="session")
+def observed(
+    run: Callable[..., Job], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Job, Path]:
+    """Return a cold start that is observed, and its bundle, with factors in it."""
+    bundle = tmp_path_factory.mktemp("observed") / "model.owb"
+    return run("without-headers", "observe", "compile", f"save={bundle}"), bundle
 
 
 @pytest.fixture(autouse=True)

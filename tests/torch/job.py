@@ -10,7 +10,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -98,6 +100,28 @@ def compile_(as_: str) -> dict[str, Any]:
     }
 
 
+def attempt(_: str) -> str:
+    """Compile; report the name of what torch raises, if it does."""
+    try:
+        compile_("")
+    except Exception as error:
+        return type(error).__name__
+    return ""
+
+
+def remove(_: str) -> None:
+    """Have the cache directory vanish."""
+    shutil.rmtree(os.environ["TORCHINDUCTOR_CACHE_DIR"])
+
+
+def together(place: str) -> None:
+    """Go on when two processes have come to *place*."""
+    torch._inductor.runtime.cache_dir_utils.cache_dir()
+    (Path(place) / str(os.getpid())).touch()
+    while len(list(Path(place).iterdir())) < 2:
+        time.sleep(0.001)
+
+
 def plant(name: str) -> None:
     """Put a library into the cache directory that this process does not use."""
     path = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]) / name
@@ -150,6 +174,9 @@ STEPS: dict[str, Callable[[str], Any]] = {
     "observe": observe,
     "explain": explain,
     "warm": warm,
+    "attempt": attempt,
+    "remove": remove,
+    "together": together,
     "plant": plant,
     "save": save,
     "torch-save": torch_save,

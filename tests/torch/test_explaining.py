@@ -20,12 +20,10 @@ GRAPHS = 3  # forward, backward, and both together
 
 
 @pytest.fixture(scope="module")
-def observed(run, tmp_path_factory):
+def bundle(observed):
     """Return a bundle that says what its keys are made of."""
-    bundle = tmp_path_factory.mktemp("observed") / "model.owb"
-    job = run("without-headers", "observe", "compile", f"save={bundle}")
-    assert len(job["save"]["artifacts"]["factors"]) == GRAPHS
-    return bundle
+    assert len(observed[0]["save"]["artifacts"]["factors"]) == GRAPHS
+    return observed[1]
 
 
 def missed(run, bundle, *steps, **options):
@@ -42,9 +40,9 @@ def causes(explained):
     return [each["causes"] for each in explained["missed"]]
 
 
-def test_another_shape_is_named(run, observed):
+def test_another_shape_is_named(run, bundle):
     """With both shapes, of the input that has them, for the graph as it was traced."""
-    found = missed(run, observed, "compile=5")
+    found = missed(run, bundle, "compile=5")
     assert causes(found)[0] == {
         "example_inputs[2]": "input 2: shape torch.Size([5, 8]) here, "
         "torch.Size([3, 8]) in the bundle"
@@ -54,9 +52,9 @@ def test_another_shape_is_named(run, observed):
     )
 
 
-def test_another_dtype_is_named(run, observed):
+def test_another_dtype_is_named(run, bundle):
     """Every input has it, and all are told in one line."""
-    found = missed(run, observed, "compile=bfloat16")
+    found = missed(run, bundle, "compile=bfloat16")
     words = "dtype torch.bfloat16 here, torch.float32 in the bundle"
     assert causes(found)[0] == {
         f"example_inputs[{n}]": f"input {n}: {words}" for n in range(5)
@@ -64,17 +62,17 @@ def test_another_dtype_is_named(run, observed):
     assert f"inputs 0, 1, 2, 3 and 4: {words}" in found["text"]
 
 
-def test_another_setting_is_named(run, observed):
+def test_another_setting_is_named(run, bundle):
     """As its user spells it, and nothing else."""
-    found = missed(run, observed, "setting=max_fusion_size", "compile")
+    found = missed(run, bundle, "setting=max_fusion_size", "compile")
     name = "inductor_config[max_fusion_size]"
     words = "torch._inductor.config.max_fusion_size: 7 here, 64 in the bundle"
     assert causes(found) == [{name: words}] * GRAPHS
 
 
-def test_other_sources_of_torch_are_named(run, observed, other_torch):
+def test_other_sources_of_torch_are_named(run, bundle, other_torch):
     """With both hashes: no graph of another build can be used."""
-    found = missed(run, observed, "compile", packages=other_torch)
+    found = missed(run, bundle, "compile", packages=other_torch)
     for each in causes(found):
         assert list(each) == ["torch_version", "torch_key"]
         assert each["torch_version"].startswith("torch's version and sources")
@@ -95,9 +93,9 @@ def other_torch(tmp_path_factory):
     shutil.rmtree(folder)
 
 
-def test_other_instruction_sets_are_named(run, observed):
+def test_other_instruction_sets_are_named(run, bundle):
     """The key is the same, which says nothing of the CPU."""
-    found = missed(run, observed, "compile", compiler="old")
+    found = missed(run, bundle, "compile", compiler="old")
     for each in found["missed"]:
         ((cause, words),) = each["causes"].items()
         assert cause == "vector_isa"
@@ -106,18 +104,18 @@ def test_other_instruction_sets_are_named(run, observed):
 
 
 @pytest.fixture(scope="module")
-def again(run, observed, tmp_path_factory):
+def again(run, bundle, tmp_path_factory):
     """Return a warm job, and the bundle that it saved."""
     path = tmp_path_factory.mktemp("again") / "model.owb"
-    steps = (f"load={observed}", "compile", "explain", f"save={path}")
+    steps = (f"load={bundle}", "compile", "explain", f"save={path}")
     return run("without-headers", "observe", *steps), path
 
 
-def test_a_start_that_hits_has_nothing_to_explain(again, observed):
+def test_a_start_that_hits_has_nothing_to_explain(again, bundle):
     """And to observe it costs no hit: the keys stay what they are."""
     found = again[0]["explain"]
     assert (found["missed"], found["hits"]) == ([], GRAPHS)
-    assert found["bundle"] == str(observed)
+    assert found["bundle"] == str(bundle)
 
 
 def test_a_load_passes_over_factors(again):
@@ -127,9 +125,9 @@ def test_a_load_passes_over_factors(again):
     assert not any(info[each] for each in ("skipped", "failed", "opaque"))
 
 
-def test_factors_travel_with_what_is_saved_again(again, observed):
+def test_factors_travel_with_what_is_saved_again(again, bundle):
     """A process that hits knows them too: the next bundle is no poorer."""
-    kinds = [Bundle(each).keys()["factors"] for each in (observed, again[1])]
+    kinds = [Bundle(each).keys()["factors"] for each in (bundle, again[1])]
     assert kinds[0] == kinds[1]
 
 
