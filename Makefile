@@ -16,10 +16,17 @@ find = $(shell for p in $$(ls -d "$$(pyenv root)"/versions/$(1).*[0-9]/bin/pytho
 help:  ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
-test: lint  ## lint, every test with torch, then the core on other Pythons
+test: lint  ## lint, every test with torch, and the core on other Pythons beside it
+	@trap 'rm -f .core.log' EXIT; \
+	$(MAKE) --no-print-directory -j2 test-torch test-core; code=$$?; \
+	cat .core.log; exit $$code
+
+test-torch: $(READY)
 	.venv/bin/python -m pytest
 	.venv/bin/python tests/fuzz/run.py --executions 100000 --seed 1
-	@$(MAKE) --no-print-directory core
+
+test-core:
+	@$(MAKE) --no-print-directory core >.core.log 2>&1
 
 lint: $(READY)  ## ruff, mypy and the import contract
 	.venv/bin/ruff check
@@ -73,5 +80,5 @@ $(READY): pyproject.toml setup.py
 	.venv-$*/bin/python -m pip install -e ".[cli,dev]"
 	@touch $@
 
-.PHONY: help test lint core demo bench fuzz fuzz-checker attacks tamper clean
+.PHONY: help test test-torch test-core lint core demo bench fuzz fuzz-checker attacks tamper clean
 .PRECIOUS: .venv-%/.ready
