@@ -50,7 +50,7 @@ def _build(tmp_path: Path, options: list[str]) -> Path:
         shutil.copytree(
             TREE / folder,
             tree / folder,
-            ignore=shutil.ignore_patterns("__pycache__"),
+            ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"),
         )
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
         shutil.copy(TREE / name, tree)

@@ -11,6 +11,7 @@ import overwinter.torch
 from overwinter import Bundle, CacheArtifactManager
 from overwinter import save as save_artifacts
 from overwinter.kinds import FactorsArtifact
+from overwinter.torch import observer
 from overwinter.torch.factors import CODE
 from overwinter.torch.observer import Load, Lookup, Observer
 
@@ -145,9 +146,9 @@ def factors(key, **texts):
 
 def seen(*lookups, loads=(), **texts):
     """Return an observer that has seen these."""
-    observer = Observer(is_on=True, loads=list(loads), lookups=list(lookups))
-    observer.factors[GRAPH] = factors(KEY, **texts)
-    return observer
+    found = Observer(is_on=True, loads=list(loads), lookups=list(lookups))
+    found.factors[GRAPH] = factors(KEY, **texts)
+    return found
 
 
 @pytest.fixture
@@ -164,11 +165,11 @@ def saved(tmp_path):
     return save
 
 
-def only(target, observer):
+def only(target, looked):
     """Return the causes of the one graph that missed."""
     from overwinter.torch.explaining import explain
 
-    (found,) = explain(target, observer).missed
+    (found,) = explain(target, looked).missed
     return dict(found.causes)
 
 
@@ -190,26 +191,24 @@ def test_who_does_not_observe_is_told_how():
 
 def test_guards_that_do_not_hold_are_told():
     """The expression is torch's own."""
-    observer = seen(Lookup(*GRAPH, "guard_miss", "s0 < 9"))
-    assert only(None, observer) == {
+    looked = seen(Lookup(*GRAPH, "guard_miss", "s0 < 9"))
+    assert only(None, looked) == {
         "guards": "torch has the graph for other sizes: s0 < 9 does not hold here"
     }
 
 
 def test_why_torch_passed_by_its_cache_is_told():
     """There is no key then."""
-    observer = seen(Lookup("inductor", "", "bypass", "mkldnn tensors"))
-    assert only(None, observer) == {
-        "bypass": "torch passed by its cache: mkldnn tensors"
-    }
+    looked = seen(Lookup("inductor", "", "bypass", "mkldnn tensors"))
+    assert only(None, looked) == {"bypass": "torch passed by its cache: mkldnn tensors"}
 
 
 def test_what_was_loaded_and_not_found_is_told(saved):
     """The bundle is not to blame."""
     path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
     load = Load(str(path), frozenset([GRAPH]))
-    observer = seen(Lookup(*GRAPH, "miss", loads=1), loads=[load])
-    assert list(only(None, observer)) == ["cache"]
+    looked = seen(Lookup(*GRAPH, "miss", loads=1), loads=[load])
+    assert list(only(None, looked)) == ["cache"]
 
 
 def test_the_graph_with_the_same_code_is_the_nearest(saved):
@@ -217,16 +216,16 @@ def test_the_graph_with_the_same_code_is_the_nearest(saved):
     same = {f"setting_{n}": "1" for n in range(9)}
     near = factors(OTHER, **{CODE: "return a"})
     far = factors("a" + "d" * 51, **{CODE: "return b", **same})
-    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "return a", **same})
-    found = only(saved(near, far), observer)
+    looked = seen(Lookup(*GRAPH, "miss"), **{CODE: "return a", **same})
+    found = only(saved(near, far), looked)
     assert set(found) == set(same)
 
 
 def test_a_graph_whose_code_is_unlike_all_is_told(saved):
     """To name the nearest would lead astray."""
     other = factors(OTHER, **{CODE: "one\ntwo\nthree"})
-    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "one\n2\n3"})
-    assert only(saved(other), observer) == {
+    looked = seen(Lookup(*GRAPH, "miss"), **{CODE: "one\n2\n3"})
+    assert only(saved(other), looked) == {
         CODE: "the bundle has no graph whose code is like it"
     }
 
@@ -245,8 +244,8 @@ def test_what_a_process_saved_itself_is_no_answer(saved):
         factors(KEY, **{CODE: "x", "grad_enabled": "True"}),
         factors(OTHER, **{CODE: "x", "grad_enabled": "False"}),
     )
-    observer = seen(Lookup(*GRAPH, "miss"), **{CODE: "x", "grad_enabled": "True"})
-    assert list(only(path, observer)) == ["grad_enabled"]
+    looked = seen(Lookup(*GRAPH, "miss"), **{CODE: "x", "grad_enabled": "True"})
+    assert list(only(path, looked)) == ["grad_enabled"]
 
 
 def test_a_bundle_that_cannot_be_read_is_a_problem(tmp_path):
@@ -270,14 +269,36 @@ def test_a_stranger_explains_nothing(saved, monkeypatch, tmp_path):
     assert "trust" in found
 
 
-def test_a_lookup_that_cannot_be_noted_costs_torch_nothing():
-    """What is wrong is a problem of the explanation, and said once."""
-    observer = Observer()
-    wrapped = observer._around_load(lambda *_: (None, {}))
+@pytest.mark.parametrize(
+    ("around", "arguments"),
+    [
+        (observer._loads, ("key", 5)),
+        (observer._prepares, ()),
+        (observer._finds, ("class", "key")),
+        (observer._makes_key, ()),
+        (observer._prints, ("pickler", "details", "key")),
+    ],
+)
+def test_a_lookup_that_cannot_be_noted_costs_torch_nothing(around, arguments):
+    """What torch gives is handed on as it is; what is wrong with it is said once."""
+    seen = Observer()
+    wrapped = around(seen)(lambda *_: None)
     for _ in range(2):
-        assert wrapped("key", 5) == (None, {})
-    (problem,) = observer.problems
+        assert wrapped(*arguments) is None
+    (problem,) = seen.problems
     assert "could not note a lookup" in problem
+
+
+def test_what_torch_raises_is_raised():
+    """And is why it passed by its cache."""
+    seen = Observer()
+
+    def bypass():
+        raise ValueError("a hook")
+
+    with pytest.raises(ValueError, match="a hook"):
+        observer._makes_key(seen)(bypass)()
+    assert seen.lookups == [Lookup("aot_autograd", "", "bypass", "a hook")]
 
 
 def test_an_unknown_torch_is_observed_as_far_as_it_goes(monkeypatch, unobserved):
@@ -286,10 +307,10 @@ def test_an_unknown_torch_is_observed_as_far_as_it_goes(monkeypatch, unobserved)
     from torch._inductor.codecache import FxGraphCache
 
     monkeypatch.delattr(autograd_cache, "_get_debug_lines_for_cache_key")
-    observer = Observer()
-    observer.observe()
-    (problem,) = observer.problems
-    assert "observe AOTAutograd" in problem
+    seen = Observer()
+    seen.observe()
+    (problem,) = seen.problems
+    assert "observe _get_debug_lines_for_cache_key" in problem
     assert FxGraphCache.load_with_key._overwinter
 
 

@@ -6,8 +6,9 @@ is kept as well, of each graph that it looks up, from the moment that somebody a
 Nothing of it is torch's business: whatever fails here is noted, and torch goes on.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 import attrs
@@ -31,6 +32,9 @@ __all__ = [
 
 HIT, MISS, GUARDS, BYPASS = "hit", "miss", "guard_miss", "bypass"
 AOT, INDUCTOR = "aot_autograd", "inductor"
+_AUTOGRAD = "torch._functorch._aot_autograd.autograd_cache"
+
+Wrapper = Callable[[Original], Original]
 
 
 @attrs.frozen
@@ -92,20 +96,18 @@ class Observer:
             return
         self.is_on = True
         problems: list[str] = []
-        with private_parts(problems, "observe its lookups", "no miss is explained"):
-            from torch._inductor.codecache import FxGraphCache
-
-            wrap(FxGraphCache, "load_with_key", self._around_load)
-            wrap(FxGraphCache, "prepare_key", self._around_key)
-        with private_parts(problems, "observe AOTAutograd", "its misses stay a riddle"):
-            from torch._functorch._aot_autograd import autograd_cache
-
-            cache = autograd_cache.AOTAutogradCache
-            wrap(cache, "find_guarded_entry", self._around_find)
-            wrap(autograd_cache, "autograd_cache_key", self._around_aot_key)
-            wrap(
-                autograd_cache, "_get_debug_lines_for_cache_key", self._around_aot_lines
-            )
+        for module, owner, name, around in (
+            ("torch._inductor.codecache", "FxGraphCache", "load_with_key", _loads),
+            ("torch._inductor.codecache", "FxGraphCache", "prepare_key", _prepares),
+            (_AUTOGRAD, "AOTAutogradCache", "find_guarded_entry", _finds),
+            (_AUTOGRAD, "", "autograd_cache_key", _makes_key),
+            (_AUTOGRAD, "", "_get_debug_lines_for_cache_key", _prints),
+        ):
+            with private_parts(
+                problems, f"observe {name}", "some misses stay a riddle"
+            ):
+                found = import_module(module)
+                wrap(getattr(found, owner) if owner else found, name, around(self))
         self._took(problems)
 
     def loaded(self, bundle: str | None, info: CacheInfo) -> None:
@@ -122,73 +124,102 @@ class Observer:
     def _took(self, problems: list[str]) -> None:
         self.problems.update(dict.fromkeys(problems))
 
-    def _noted(self, kind: str, key: str, outcome: str, reason: object = "") -> None:
+    def note(self, kind: str, key: str, outcome: str, reason: object = "") -> None:
+        """Note how a lookup ended."""
         self.lookups.append(
             Lookup(kind, key, outcome, str(reason or ""), len(self.loads))
         )
 
-    def _keep(self, kind: str, key: str, lines: Iterable[str]) -> None:
+    def keep(self, kind: str, key: str, lines: Iterable[str]) -> None:
+        """Keep what torch says of a key, unless that is known."""
         if (kind, key) not in self.factors and (lines := list(lines)):
             self.factors[kind, key] = factors_of(kind, key, lines)
 
-    def _around_load(self, original: Original) -> Original:
-        def load_with_key(key: str, debug_lines: Any, *args: Any, **more: Any) -> Any:
-            graph, info = result = original(key, debug_lines, *args, **more)
-            with self._safely():
-                self._keep(INDUCTOR, key, debug_lines)
-                self._noted(INDUCTOR, key, *_outcome(graph, info))
-            return result
-
-        return load_with_key
-
-    def _around_key(self, original: Original) -> Original:
-        def prepare_key(*args: Any, **more: Any) -> Any:
-            key_info, info = result = original(*args, **more)
-            with self._safely():
-                if key_info is None:
-                    self._noted(INDUCTOR, "", BYPASS, info.get("cache_bypass_reason"))
-            return result
-
-        return prepare_key
-
-    def _around_aot_key(self, original: Original) -> Original:
-        def autograd_cache_key(*args: Any, **more: Any) -> Any:
-            try:
-                key, lines = result = original(*args, **more)
-            except Exception as error:
-                self._noted(AOT, "", BYPASS, error)
-                raise
-            with self._safely():
-                self._keep(AOT, key, lines)
-            return result
-
-        return autograd_cache_key
-
-    def _around_aot_lines(self, original: Original) -> Original:
-        def debug_lines(pickler: Any, details: Any, key: str) -> Any:
-            lines = original(pickler, details, key)
-            with self._safely():
-                # Torch makes them for its log only.
-                self._keep(AOT, key, lines or pickler.debug_lines(details))
-            return lines
-
-        return debug_lines
-
-    def _around_find(self, original: Original) -> Original:
-        def find_guarded_entry(cls: Any, key: str, *args: Any, **more: Any) -> Any:
-            result = original(cls, key, *args, **more)
-            with self._safely():
-                self._noted(AOT, key, *_outcome(result[0], result[-1]))
-            return result
-
-        return find_guarded_entry
-
     @contextmanager
-    def _safely(self) -> Iterator[None]:
+    def safely(self) -> Iterator[None]:
+        """Go on after any error: torch compiles, and must not notice."""
         problems: list[str] = []
         with private_parts(problems, "note a lookup", "its miss is not explained"):
             yield
         self._took(problems)
+
+
+# Each wrapper hands on what torch made, whatever it is, and looks at it afterwards.
+
+
+def _loads(self: Observer) -> Wrapper:
+    def around(original: Original) -> Original:
+        def load_with_key(key: str, debug_lines: Any, *args: Any, **more: Any) -> Any:
+            result = original(key, debug_lines, *args, **more)
+            with self.safely():
+                self.keep(INDUCTOR, key, debug_lines)
+                self.note(INDUCTOR, key, *_outcome(*result))
+            return result
+
+        return load_with_key
+
+    return around
+
+
+def _prepares(self: Observer) -> Wrapper:
+    def around(original: Original) -> Original:
+        def prepare_key(*args: Any, **more: Any) -> Any:
+            result = original(*args, **more)
+            with self.safely():
+                key, info = result
+                if key is None:
+                    self.note(INDUCTOR, "", BYPASS, info.get("cache_bypass_reason"))
+            return result
+
+        return prepare_key
+
+    return around
+
+
+def _finds(self: Observer) -> Wrapper:
+    def around(original: Original) -> Original:
+        def find_guarded_entry(cls: Any, key: str, *args: Any, **more: Any) -> Any:
+            result = original(cls, key, *args, **more)
+            with self.safely():
+                self.note(AOT, key, *_outcome(result[0], result[-1]))
+            return result
+
+        return find_guarded_entry
+
+    return around
+
+
+def _makes_key(self: Observer) -> Wrapper:
+    def around(original: Original) -> Original:
+        def autograd_cache_key(*args: Any, **more: Any) -> Any:
+            try:
+                result = original(*args, **more)
+            except Exception as error:
+                with self.safely():
+                    self.note(AOT, "", BYPASS, error)
+                raise
+            with self.safely():
+                key, lines = result
+                self.keep(AOT, key, lines)
+            return result
+
+        return autograd_cache_key
+
+    return around
+
+
+def _prints(self: Observer) -> Wrapper:
+    def around(original: Original) -> Original:
+        def debug_lines(pickler: Any, details: Any, key: str) -> Any:
+            lines = original(pickler, details, key)
+            with self.safely():
+                # Torch makes them for its log only.
+                self.keep(AOT, key, lines or pickler.debug_lines(details))
+            return lines
+
+        return debug_lines
+
+    return around
 
 
 OBSERVER = Observer()  # of this process, which has one torch
