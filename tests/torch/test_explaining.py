@@ -1,7 +1,9 @@
 """Explaining a real torch's misses, each of which is brought about."""
 
+import base64
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -10,9 +12,8 @@ import overwinter.kinds
 import overwinter.torch
 from overwinter import Bundle, CacheArtifactManager
 from overwinter import save as save_artifacts
-from overwinter.kinds import FactorsArtifact
 from overwinter.torch import observer
-from overwinter.torch.factors import CODE
+from overwinter.torch.factors import CODE, factors_of
 from overwinter.torch.observer import Load, Lookup, Observer
 
 pytestmark = pytest.mark.torch
@@ -138,16 +139,24 @@ KEY, OTHER = ("a" + letter * 51 for letter in "bc")
 GRAPH = ("aot_autograd", KEY)
 
 
+def lines(texts):
+    """Return what torch says of a key that is made of these."""
+    return [
+        f"[{base64.b32encode(sha256(text.encode()).digest())[:51].decode().lower()}] "
+        f"{name}: {text}"
+        for name, text in texts.items()
+    ]
+
+
 def factors(key, **texts):
-    """Return the factors of a graph, whose digests are their texts."""
-    digests = {name: f"{text:.16}" for name, text in texts.items()}
-    return FactorsArtifact(f"aot_autograd/{key}", digests, texts)
+    """Return the factors of a graph."""
+    return factors_of("aot_autograd", key, lines(texts))
 
 
 def seen(*lookups, loads=(), **texts):
     """Return an observer that has seen these."""
     found = Observer(is_on=True, loads=list(loads), lookups=list(lookups))
-    found.factors[GRAPH] = factors(KEY, **texts)
+    found.keep(*GRAPH, lines(texts))
     return found
 
 
@@ -244,8 +253,35 @@ def test_what_a_process_saved_itself_is_no_answer(saved):
         factors(KEY, **{CODE: "x", "grad_enabled": "True"}),
         factors(OTHER, **{CODE: "x", "grad_enabled": "False"}),
     )
-    looked = seen(Lookup(*GRAPH, "miss"), **{CODE: "x", "grad_enabled": "True"})
+    loads = [Load(str(path), frozenset())]
+    texts = {CODE: "x", "grad_enabled": "True"}
+    looked = seen(Lookup(*GRAPH, "miss"), loads=loads, **texts)
     assert list(only(path, looked)) == ["grad_enabled"]
+
+
+def test_a_bundle_is_the_same_by_any_path(saved, monkeypatch):
+    """It was loaded by its whole path, and is named by a shorter one."""
+    path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
+    looked = seen(Lookup(*GRAPH, "miss"), loads=[Load(str(path), frozenset())])
+    monkeypatch.chdir(path.parent)
+    assert "unloaded" not in only(path.name, looked)
+
+
+def test_a_bundle_that_was_not_loaded_may_have_the_very_key(saved):
+    """Then that is the reason, and no other graph."""
+    path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
+    assert list(only(path, seen(Lookup(*GRAPH, "miss"), gm="x"))) == ["unloaded"]
+
+
+def test_what_other_machines_have_in_the_bundle_is_no_reason(saved):
+    """A fat bundle has graphs for many: only the nearest one's machine matters."""
+    path = saved(
+        overwinter.kinds.AOTAutogradArtifact(OTHER, b"x"), factors(OTHER, gm="x", a="1")
+    )
+    foreign = {**overwinter.torch.environment(), "vector_isa": "another"}
+    graph = overwinter.kinds.AOTAutogradArtifact("a" + "e" * 51, b"y")
+    save_artifacts(path, [graph], environment=foreign)
+    assert list(only(path, seen(Lookup(*GRAPH, "miss"), gm="x", a="2"))) == ["a"]
 
 
 def test_a_bundle_that_cannot_be_read_is_a_problem(tmp_path):

@@ -54,7 +54,8 @@ def test_a_long_text_is_cut():
 
 def test_what_is_no_line_is_passed_over():
     """Of a torch that says it otherwise."""
-    assert factors_of("inductor", KEY, ["", "gm: x", f"[{HASH}]"]).digests == {}
+    lines = ["", "gm: x", f"[{HASH}]", f"[{HASH}] \udc80: x"]
+    assert factors_of("inductor", KEY, lines).digests == {}
 
 
 # --- two graphs ---------------------------------------------------------------

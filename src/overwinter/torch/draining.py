@@ -9,14 +9,14 @@ These are the bytes that torch compiled here, or read and ran: nothing is read a
 from a directory into which others might have put something since.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import attrs
 
 from ..artifact import CacheArtifact
 from ..errors import KindError, OverwinterError
 from ..factory import CacheArtifactFactory
-from ..kinds import AutotuneArtifact
+from ..kinds import AutotuneArtifact, FactorsArtifact
 from .latest import latest
 from .megacache import MegaCacheEntry, read_megacache
 from .natives import natives
@@ -62,9 +62,16 @@ def drain() -> Drained:
     if artifacts:
         artifacts += [
             *natives(problems),
-            *OBSERVER.factors_of((each.type(), each.key) for each in artifacts),
+            *_factors(artifacts),
         ]
     return Drained(artifacts, problems)
+
+
+def _factors(artifacts: Iterable[CacheArtifact]) -> Iterator[FactorsArtifact]:
+    """Give what the keys of graphs among *artifacts* are made of, each once."""
+    for kind, key in dict.fromkeys((each.type(), each.key) for each in artifacts):
+        if factors := OBSERVER.factors(kind, key):
+            yield factors
 
 
 def tuned_on(

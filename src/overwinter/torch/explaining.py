@@ -13,14 +13,14 @@ from ..bundle import Bundle
 from ..decode import decode
 from ..errors import OverwinterError
 from ..files import Buffer, PathLike
-from ..forecast import HIT, KEPT, Foreseen, forecast
+from ..forecast import HIT, Foreseen, forecast
 from ..info import CacheInfo
 from ..kinds import FactorsArtifact
 from ..trust import Policy
-from . import facts, observer
+from . import facts
 from .explanation import Explanation, Missed
 from .factors import CODE, differences, likeness
-from .observer import BYPASS, GUARDS, Lookup, Observer
+from .observer import BYPASS, GUARDS, Lookup, Observer, whole_name
 
 __all__ = ["explain"]
 
@@ -50,11 +50,10 @@ def explain(target: PathLike | Buffer | None, seen: Observer) -> Explanation:
             offer.take(target)
         except OverwinterError as error:
             problems.append(str(error))
-    lookups = list(dict.fromkeys(seen.lookups))
-    missed = [each for each in lookups if each.outcome != observer.HIT]
+    missed = seen.missed()
     return Explanation(
         bundle=offer.name,
-        hits=len(lookups) - len(missed),
+        hits=len(set(seen.lookups)) - len(missed),
         missed=tuple(_explained(each, offer, seen) for each in missed),
         problems=(*problems, *offer.problems),
     )
@@ -65,15 +64,15 @@ class _Offer:
 
     def __init__(self) -> None:
         self.name = ""
+        self.bundle: str | None = None
         self.problems: list[str] = []
         self.graphs: dict[tuple[str, str], Foreseen] = {}
         self.factors: dict[str, dict[str, FactorsArtifact]] = defaultdict(dict)
-        self._blocked: dict[str, dict[str, str]] = defaultdict(dict)
 
     def take(self, target: PathLike | Buffer) -> None:
         machine = facts.machine(self.problems, ask=False)
         found = forecast(target, environment=machine, keys=True)
-        self.name = found.file
+        self.name, self.bundle = found.file, whole_name(target)
         self.problems += found.problems
         for block in found.blocks:
             for key in block.keys:
@@ -81,8 +80,6 @@ class _Offer:
                 known = self.graphs.get((block.kind, key))
                 if known is None or known.outcome != HIT:
                     self.graphs[block.kind, key] = block
-            if block.outcome not in (HIT, KEPT):
-                self._blocked[block.kind][block.field] = _words(block)
         with Bundle(target) as bundle:
             for artifacts in decode(
                 bundle,
@@ -95,9 +92,22 @@ class _Offer:
                     kind, key = each.graph
                     self.factors[kind][key] = each
 
-    def blocked(self, kind: str) -> dict[str, str]:
-        """Return what keeps graphs of *kind* from being used here, and why."""
-        return self._blocked.get(kind, {})
+    def blocking(self, kind: str, key: str = "") -> dict[str, str]:
+        """
+        Return what keeps a graph from being used here, and why.
+
+        Args:
+            kind: Its kind.
+            key: Its key; if not given, what keeps all of this kind.
+        """
+        found = [
+            block
+            for (of_kind, of_key), block in self.graphs.items()
+            if of_kind == kind and key in ("", of_key)
+        ]
+        if any(each.outcome == HIT for each in found):
+            return {}
+        return {each.field: _words(each) for each in found}
 
 
 def _explained(lookup: Lookup, offer: _Offer, seen: Observer) -> Missed:
@@ -115,9 +125,11 @@ def _explained(lookup: Lookup, offer: _Offer, seen: Observer) -> Missed:
             return _missed(lookup, {"cache": _LOST})
         if any(graph in load.offered for load in seen.loads):
             return _missed(lookup, {"late": _LATE})
+        if offer.bundle not in {load.bundle for load in seen.loads}:
+            return _missed(lookup, {"unloaded": _UNLOADED})
     if not offer.name:
         return _missed(lookup, {"unknown": "there is no bundle to compare with"})
-    here = seen.factors.get(graph)
+    here = seen.factors(*graph)
     if here is None:
         return _missed(lookup, {"unknown": "what its key is made of was not seen"})
     # What this process saved itself is no answer.
@@ -126,10 +138,10 @@ def _explained(lookup: Lookup, offer: _Offer, seen: Observer) -> Missed:
     ]
     nearest = _nearest(here, others)
     if nearest is None:
-        return _missed(lookup, {**offer.blocked(lookup.kind), **_nothing(others)})
+        return _missed(lookup, {**offer.blocking(lookup.kind), **_nothing(others)})
     return _missed(
         lookup,
-        {**dict(differences(here, nearest)), **offer.blocked(lookup.kind)},
+        {**dict(differences(here, nearest)), **offer.blocking(*nearest.graph)},
         nearest.graph[1],
     )
 
@@ -138,6 +150,7 @@ _LOST = (
     "the bundle has it and it was put into torch's cache, where torch did not find it: "
     "another directory by then, removed, or refused by torch, whose log says why"
 )
+_UNLOADED = "the bundle has it, and this process did not load that"
 _LATE = "it was looked up before the bundle was loaded: load before the first compile"
 
 

@@ -27,7 +27,7 @@ class Missed:
         outcome: ``miss``, ``guard_miss`` or ``bypass``.
         causes: What it was, and in words. Either a factor of its key in torch's own
             name; or a field of the environment; or ``trust``, ``version``,
-            ``guards``, ``bypass``, ``late``, ``cache``, ``unknown``.
+            ``guards``, ``bypass``, ``late``, ``unloaded``, ``cache``, ``unknown``.
         nearest: Key of the graph in the bundle that comes nearest.
     """
 

@@ -36,6 +36,8 @@ def factors_of(kind: str, key: str, lines: Iterable[str]) -> FactorsArtifact:
         if found is None:
             continue
         digest, name, text = found.groups()
+        if not _is_text(name):
+            continue
         digests[name] = digest
         text = _ADDRESS.sub("", text)
         if _is_text(text):

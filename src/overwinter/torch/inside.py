@@ -21,7 +21,7 @@ from . import facts, populating
 from .building import build_only_what_is_missing
 from .counting import counts
 from .explaining import explain
-from .observer import HIT, OBSERVER
+from .observer import OBSERVER
 from .versions import private_parts
 
 __all__ = ["fill", "report"]
@@ -76,17 +76,19 @@ def report(root: str, note: Note) -> None:
 
 
 def _tell_factors(folder: str) -> None:
-    for each in OBSERVER.factors.values():
-        path = os.path.join(folder, "-".join(each.graph) + ".json")
-        # Another process may have looked up the same graph.
-        with suppress(FileExistsError), open(path, "xb") as file:
-            file.write(each.content)
+    # What was found is no news.
+    for each in OBSERVER.missed():
+        if factors := OBSERVER.factors(each.kind, each.key):
+            path = os.path.join(folder, f"{each.kind}-{each.key}.json")
+            # Another process may have looked up the same graph.
+            with suppress(FileExistsError), open(path, "xb") as file:
+                file.write(factors.content)
 
 
 def _missed() -> list[str]:
     """Return why graphs missed, if there was a bundle in which they could be."""
     bundle = os.environ["OVERWINTER_OBSERVED_BUNDLE"]
-    if not bundle or all(each.outcome == HIT for each in OBSERVER.lookups):
+    if not bundle or not OBSERVER.missed():
         return []
     return explain(bundle, OBSERVER).lines()
 

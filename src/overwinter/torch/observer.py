@@ -6,6 +6,8 @@ is kept as well, of each graph that it looks up, from the moment that somebody a
 Nothing of it is torch's business: whatever fails here is noted, and torch goes on.
 """
 
+import os
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -13,8 +15,10 @@ from typing import Any
 
 import attrs
 
+from ..files import Buffer, PathLike
 from ..info import CacheInfo
 from ..kinds import FactorsArtifact
+from ..remote import is_url
 from .factors import factors_of
 from .versions import private_parts
 from .wrapping import Original, wrap
@@ -28,6 +32,7 @@ __all__ = [
     "Load",
     "Lookup",
     "Observer",
+    "whole_name",
 ]
 
 HIT, MISS, GUARDS, BYPASS = "hit", "miss", "guard_miss", "bypass"
@@ -43,7 +48,7 @@ class Load:
     One load of this process.
 
     Args:
-        bundle: The bundle's path; ``None`` where it was given as bytes.
+        bundle: The bundle's whole path or URL; ``None`` where it was given as bytes.
         offered: Kind and key of what it put into torch's caches, or found there.
     """
 
@@ -80,15 +85,15 @@ class Observer:
         is_on: Whether torch is observed.
         loads: The bundles that were loaded.
         lookups: What torch looked up.
-        factors: What the keys are made of, by kind and key of the graph.
         problems: What cannot be seen of this torch.
     """
 
     is_on: bool = False
     loads: list[Load] = attrs.field(factory=list)
     lookups: list[Lookup] = attrs.field(factory=list)
-    factors: dict[tuple[str, str], FactorsArtifact] = attrs.field(factory=dict)
     problems: dict[str, None] = attrs.field(factory=dict)
+    # What torch says of the keys, as it says it: 75 kB a graph, of which this is 10.
+    _lines: dict[tuple[str, str], bytes] = attrs.field(factory=dict)
 
     def observe(self) -> None:
         """Note from now on what torch looks up; a second call changes nothing."""
@@ -110,16 +115,22 @@ class Observer:
                 wrap(getattr(found, owner) if owner else found, name, around(self))
         self._took(problems)
 
-    def loaded(self, bundle: str | None, info: CacheInfo) -> None:
+    def loaded(self, target: PathLike | Buffer, info: CacheInfo) -> None:
         """Note that a bundle was loaded."""
         offered = {(kind, key) for kind, keys in info.artifacts.items() for key in keys}
         offered |= {(note.kind, note.key) for note in info.present}
-        self.loads.append(Load(bundle, frozenset(offered)))
+        self.loads.append(Load(whole_name(target), frozenset(offered)))
 
-    def factors_of(self, graphs: Iterable[tuple[str, str]]) -> list[FactorsArtifact]:
-        """Return what is known of *graphs*, each a kind and a key."""
-        found = (self.factors.get(each) for each in dict.fromkeys(graphs))
-        return [each for each in found if each is not None]
+    def missed(self) -> list[Lookup]:
+        """Return the lookups that were no hit, each once."""
+        return [each for each in dict.fromkeys(self.lookups) if each.outcome != HIT]
+
+    def factors(self, kind: str, key: str) -> FactorsArtifact | None:
+        """Return what a graph's key is made of, if that was seen."""
+        lines = self._lines.get((kind, key))
+        if lines is None:
+            return None
+        return factors_of(kind, key, zlib.decompress(lines).decode().split("\0"))
 
     def _took(self, problems: list[str]) -> None:
         self.problems.update(dict.fromkeys(problems))
@@ -132,8 +143,9 @@ class Observer:
 
     def keep(self, kind: str, key: str, lines: Iterable[str]) -> None:
         """Keep what torch says of a key, unless that is known."""
-        if (kind, key) not in self.factors and (lines := list(lines)):
-            self.factors[kind, key] = factors_of(kind, key, lines)
+        if (kind, key) not in self._lines and (lines := list(lines)):
+            text = "\0".join(lines).encode(errors="replace")
+            self._lines[kind, key] = zlib.compress(text)
 
     @contextmanager
     def safely(self) -> Iterator[None]:
@@ -223,6 +235,15 @@ def _prints(self: Observer) -> Wrapper:
 
 
 OBSERVER = Observer()  # of this process, which has one torch
+
+
+def whole_name(target: PathLike | Buffer) -> str | None:
+    """Return the whole path or URL of a bundle; ``None`` of bytes."""
+    if isinstance(target, str) and is_url(target):
+        return target
+    if isinstance(target, str | os.PathLike):
+        return os.path.abspath(os.fsdecode(target))
+    return None
 
 
 def _outcome(found: object, info: Any) -> tuple[str, str]:

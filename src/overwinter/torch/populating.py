@@ -3,7 +3,6 @@ Populating a live torch, in the middle of a job that must not notice a failure.
 """
 
 import logging
-import os
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +14,6 @@ from ..files import Buffer, PathLike
 from ..info import CacheInfo, Note
 from ..kinds import FileArtifact, PGOArtifact, torchinductor, triton
 from ..load import load as load_bundle
-from ..remote import is_url
 from .building import build_only_what_is_missing
 from .counting import Since, counts
 from .facts import machine
@@ -59,7 +57,7 @@ def load(
         required=required,
     )
     info.skipped += left_out
-    OBSERVER.loaded(_path(target), info)
+    OBSERVER.loaded(target, info)
     with private_parts(problems, "read its counters", "a load is not reconciled"):
         info.counters = Since(counts())
     problems += _too_late(info, compiled)
@@ -74,14 +72,6 @@ def load(
     info.problems += problems
     info.seconds = time.perf_counter() - started
     return info
-
-
-def _path(target: PathLike | Buffer) -> str | None:
-    if isinstance(target, str) and is_url(target):
-        return target
-    if isinstance(target, str | os.PathLike):
-        return os.path.abspath(os.fsdecode(target))
-    return None
 
 
 _ELSEWHERE = "this torch may look for it elsewhere; see the problems"
