@@ -19,7 +19,7 @@ from overwinter import Bundle, load
 from overwinter.bundle import verify
 from overwinter.cli.main import main
 from overwinter.environment import capture
-from overwinter.errors import ChangedError, NotFoundError, StoreError
+from overwinter.errors import ChangedError, FormatError, NotFoundError, StoreError
 from overwinter.kinds import InductorArtifact
 from overwinter.kinds.torchinductor import CACHE, content_name
 from overwinter.save import save_to_bytes
@@ -185,6 +185,14 @@ def test_a_url_that_names_no_object_is_refused(url):
     with pytest.raises(StoreError, match="ends with an object's name") as caught:
         Bundle(url)
     assert "key=1" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no bundle", b"x" * 100_000])
+def test_an_object_that_is_no_bundle_is_told(store, content):
+    """Also an empty one, of which no range can be asked."""
+    obstore.put(store, "other.owb", content)
+    with pytest.raises(FormatError, match=r"s3://test/other\.owb"):
+        Bundle("s3://test/other.owb")
 
 
 def test_a_file_is_named_by_its_path(tmp_path):

@@ -17,6 +17,7 @@ from .errors import ChangedError, NotFoundError, StoreError
 __all__ = ["ObjectSource", "is_url"]
 
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
+_NO_RANGE = "416 Range Not Satisfiable"
 # Its default tries for minutes, and a job waits for its caches.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
 
@@ -87,6 +88,11 @@ class ObjectSource:
                     return self._answered(wanted)
                 except self._obstore.exceptions.NotSupportedError:
                     # A plain web server, which gives all or nothing.
+                    self._whole = self._answered(None)
+                except self._obstore.exceptions.GenericError as error:
+                    # Of an object without bytes no range can be asked.
+                    if _NO_RANGE not in str(error):
+                        raise
                     self._whole = self._answered(None)
         return self._whole[offset : offset + size]
 

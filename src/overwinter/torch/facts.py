@@ -21,6 +21,9 @@ def environment(
     """
     Return this machine's environment with torch's facts in it.
 
+    Nothing in it is of one rank of a job: all save equal artifacts once, and the
+    index of a device is in torch's own keys.
+
     Args:
         problems: Takes a line for a fact that this torch does not give.
         compared: Only what some kind's rules compare. The rest costs a process or
