@@ -117,17 +117,17 @@ def test_nothing_compiled_is_nothing_saved(afresh):
     assert overwinter.torch.save_cache_artifacts() is None
 
 
-def test_a_precompiled_function_is_found(afresh, monkeypatch):
+def test_a_precompiled_function_is_found(afresh):
     """Dynamo's own artifact of a whole function."""
     import torch
     from torch._dynamo.utils import counters
 
-    monkeypatch.setattr(torch._dynamo.config, "caching_precompile", True)
-    expected = product("float32", False, False)
-    data, info = saved()
-    assert info.precompile_artifacts
-    afresh()
-    loaded = overwinter.torch.load_cache_artifacts(data)
-    assert loaded.precompile_artifacts == info.precompile_artifacts
-    assert torch.equal(product("float32", False, False), expected)
-    assert counters["dynamo_cache"]["dynamo_cache_hit"] == 1
+    with torch._dynamo.config.patch(caching_precompile=True):
+        expected = product("float32", False, False)
+        data, info = saved()
+        assert info.precompile_artifacts
+        afresh()
+        loaded = overwinter.torch.load_cache_artifacts(data)
+        assert loaded.precompile_artifacts == info.precompile_artifacts
+        assert torch.equal(product("float32", False, False), expected)
+        assert counters["dynamo_cache"]["dynamo_cache_hit"] == 1
