@@ -73,7 +73,7 @@ def test_what_a_failing_block_compiled_is_saved(tmp_path, unobserved, recorder):
     with pytest.raises(ZeroDivisionError), overwinter.torch.warm(path):
         recorder("inductor", "f" + "a" * 51, b"x")
         raise ZeroDivisionError
-    assert overwinter.Bundle(path).keys() == {"inductor": ["f" + "a" * 51]}
+    assert overwinter.Bundle(path).keys()["inductor"] == ["f" + "a" * 51]
 
 
 def test_a_save_that_fails_costs_the_job_nothing(
