@@ -90,6 +90,7 @@ def run(
         within: Sequence[str | Path] = (),
     ) -> Job:
         own = tmp_path_factory.mktemp("job")
+        others = [] if compiler == "none" else [os.environ["PATH"]]
         cache = cache or own / "cache"
         for name in ("home", "tmp"):
             (own / name).mkdir()
@@ -98,8 +99,9 @@ def run(
             env={
                 **clean,
                 **_importing(packages),
-                "PATH": f"{compilers / compiler}{os.pathsep}{os.environ['PATH']}",
-                "CXX": "none" if compiler == "none" else "g++",
+                "PATH": os.pathsep.join([str(compilers / compiler), *others]),
+                # Under another name the keys of graphs would be others.
+                "CXX": "g++",
                 LOG_VARIABLE: str(own / "compiler.log"),
                 "HOME": str(own / "home"),
                 "TMPDIR": str(own / "tmp"),

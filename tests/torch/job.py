@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,11 @@ import torch
 from torch._dynamo.utils import counters
 
 import overwinter.torch
+from overwinter.cache_directory import CacheDirectory, Staged
+from overwinter.populate import Staging
 from overwinter.torch import versions
+
+ROUNDS = 10
 
 
 def unknown_torch(_: str) -> None:
@@ -49,6 +52,14 @@ def load(path: str) -> dict[str, Any]:
     """Load a bundle; report what it says, and what was unpickled meanwhile."""
     with unpickled() as names:
         info = overwinter.torch.load(path)
+    return {**info.as_dict(), "unpickled": names}
+
+
+def load_bytes(path: str) -> dict[str, Any]:
+    """Load a bundle with the function that has torch's name."""
+    with unpickled() as names:
+        info = overwinter.torch.load_cache_artifacts(Path(path).read_bytes())
+    assert info is not None
     return {**info.as_dict(), "unpickled": names}
 
 
@@ -100,13 +111,14 @@ def compile_(as_: str) -> dict[str, Any]:
     }
 
 
-def attempt(_: str) -> str:
-    """Compile; report the name of what torch raises, if it does."""
+def attempt(_: str) -> list[str]:
+    """Compile; report the name of what torch raises, if it does, and of its cause."""
     try:
         compile_("")
     except Exception as error:
-        return type(error).__name__
-    return ""
+        cause = getattr(error, "inner_exception", None)
+        return [type(each).__name__ for each in (error, cause)]
+    return []
 
 
 def remove(_: str) -> None:
@@ -114,12 +126,46 @@ def remove(_: str) -> None:
     shutil.rmtree(os.environ["TORCHINDUCTOR_CACHE_DIR"])
 
 
-def together(place: str) -> None:
-    """Go on when two processes have come to *place*."""
-    torch._inductor.runtime.cache_dir_utils.cache_dir()
-    (Path(place) / str(os.getpid())).touch()
-    while len(list(Path(place).iterdir())) < 2:
-        time.sleep(0.001)
+def vanish(_: str) -> None:
+    """Have the cache directory vanish whenever a load has staged everything."""
+    publish = Staging.publish
+
+    def without_directory(self: Staging) -> None:
+        remove("")
+        publish(self)
+
+    Staging.publish = without_directory  # type: ignore[method-assign]
+
+
+def meet(name: str) -> None:
+    """Go on when another process with the same cache has come to *name*."""
+    place = Path(f"{os.environ['TORCHINDUCTOR_CACHE_DIR']}.met") / name
+    place.mkdir(parents=True, exist_ok=True)
+    (place / str(os.getpid())).touch()
+    while len(os.listdir(place)) < 2:
+        os.sched_yield()
+
+
+def load_together(path: str) -> list[dict[str, Any]]:
+    """
+    Load into some caches, one by one, each when another process does so too.
+
+    They meet again at each file: all get their places within a millisecond, and one
+    process would have ended before the other begins.
+    """
+    publish = CacheDirectory.publish
+
+    def publish_together(self: CacheDirectory, staged: Staged, path: str) -> bool:
+        meet(path)
+        return publish(self, staged, path)
+
+    CacheDirectory.publish = publish_together  # type: ignore[method-assign]
+    caches, loads = Path(os.environ["TORCHINDUCTOR_CACHE_DIR"]), []
+    for each in range(ROUNDS):
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(caches / str(each))
+        meet("begin")
+        loads.append(load(path))
+    return loads
 
 
 def plant(name: str) -> None:
@@ -167,6 +213,7 @@ STEPS: dict[str, Callable[[str], Any]] = {
     "stranger": stranger,
     "build-separate": build_separate,
     "load": load,
+    "load-bytes": load_bytes,
     "torch-load": torch_load,
     "without-headers": without_headers,
     "setting": setting,
@@ -176,7 +223,8 @@ STEPS: dict[str, Callable[[str], Any]] = {
     "warm": warm,
     "attempt": attempt,
     "remove": remove,
-    "together": together,
+    "vanish": vanish,
+    "load-together": load_together,
     "plant": plant,
     "save": save,
     "torch-save": torch_save,
