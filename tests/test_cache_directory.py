@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import pickle
+import shutil
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from bundles import TORCH
 
 from overwinter import load, save
 from overwinter.cache_directory import CacheDirectory, open_owned
-from overwinter.errors import StoreError, UnsafeDirectoryError
+from overwinter.errors import NotFoundError, StoreError, UnsafeDirectoryError
 from overwinter.kinds import InductorArtifact
 
 NOBODY = 65534
@@ -330,6 +331,17 @@ def left(root, name=f".overwinter-7-{'a' * 12}", hours=25):
     then = time.time() - hours * 3600
     os.utime(area, (then, then))
     return area
+
+
+@pytest.mark.parametrize("path", ["a", "a/b"])
+def test_a_cache_that_vanishes_is_told_as_what_it_is(root, path):
+    """No bundle is missing there, so that none is to be saved there."""
+    with CacheDirectory(root) as directory:
+        staged = directory.stage(b"new", mode=0o644)
+        shutil.rmtree(root)
+        words = "no such file or folder; it was removed in the meantime: load again"
+        with pytest.raises(NotFoundError, match=words):
+            directory.publish(staged, path)
 
 
 def test_what_a_killed_process_left_is_removed(root):

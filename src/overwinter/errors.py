@@ -428,6 +428,11 @@ class NotFoundError(StoreError):
                 f"{self.path}: could not write it: its folder, or what it points to, "
                 f"does not exist; make that first, or check the path"
             )
+        if self.action in ("publish it", "make the directory"):
+            return (
+                f"{self.path}: could not {self.action}: no such file or folder; it was "
+                f"removed in the meantime: load again, if that was not meant"
+            )
         return f"{self.path}: no such file; check the path, or save a bundle there"
 
 
