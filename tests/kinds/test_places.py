@@ -72,6 +72,22 @@ def test_a_kernels_files_are_found_in_both_caches(cache, path):
 
 
 @pytest.mark.parametrize(
+    "path",
+    [
+        "A" * 52 + "/tmp.pid_1_2/k.cubin",
+        "A" * 52 + "/k.cubin.tmp.pid_1_2",
+        "tmp.0f-1e/k.cubin",
+    ],
+)
+def test_a_half_of_a_kernel_is_made_again(path):
+    """Triton of today and of before, and Inductor, as they write and may be killed."""
+    assert is_made_again("triton", path)
+    assert is_made_again("torchinductor", f"triton/0/{path}")
+    assert not is_made_again("jax", path)
+    assert not is_made_again("torchinductor", f"ab/{path}")
+
+
+@pytest.mark.parametrize(
     "path", ["k.cubin", "A" * 52 + "/.k", "A" * 52 + "/a/k", "A/k"]
 )
 def test_another_file_of_tritons_cache_is_none(path):

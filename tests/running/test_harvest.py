@@ -1,5 +1,6 @@
 """Harvesting: each file as the artifact that it is, and no half of one."""
 
+import json
 import os
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from overwinter.kinds import (
     NativeArtifact,
     PGOArtifact,
     PrecompileArtifact,
+    TritonArtifact,
 )
 from overwinter.observing.listing import listing
 from overwinter.running import harvest as module
@@ -31,6 +33,7 @@ ARTIFACTS = [
     NativeArtifact(f"{CACHE}/{KERNEL}", LIBRARY, 0o755),
     PGOArtifact("job_0_", b"state"),
     PrecompileArtifact("0" * 64, b"package"),
+    TritonArtifact(f"{CACHE}/triton/0/{'A' * 52}/k.cubin", b"kernel"),
 ]
 
 
@@ -97,6 +100,40 @@ def test_a_graph_that_is_not_what_its_name_says_is_left_out(root, put):
     assert harvested.problems == [
         "torchinductor: 1 files left out: its content is not what its name says"
     ]
+
+
+@pytest.mark.parametrize("cache", ["triton", CACHE])
+def test_a_group_of_kernels_is_kept_with_names(cache, root, put):
+    """Paths of this directory would lead nowhere from another."""
+    folder = f"{'triton/0/' if cache == CACHE else ''}{'A' * 52}"
+    children = {"k.cubin": str(root / folder / "k.cubin")}
+    put(f"{folder}/__grp__k.json", json.dumps({"child_paths": children}).encode())
+    (group,) = harvest({cache: root}, {}, killed=False).artifacts
+    content = b'{"child_paths": {"k.cubin": "k.cubin"}}'
+    assert group == TritonArtifact(f"{cache}/{folder}/__grp__k.json", content)
+
+
+def test_a_group_of_kernels_elsewhere_is_left_out(root, put):
+    """It is said which; its files are kept, and its kernel is compiled again."""
+    put(f"{'A' * 52}/k.cubin", b"kernel")
+    group = json.dumps({"child_paths": {"k.cubin": "/elsewhere/k.cubin"}})
+    put(f"{'A' * 52}/__grp__k.json", group.encode())
+    harvested = harvest({"triton": root}, {}, killed=False)
+    (artifact,) = harvested.artifacts
+    assert artifact.key.endswith("/k.cubin")
+    (problem,) = harvested.problems
+    assert "__grp__k.json" in problem
+    assert "'k.cubin' is in '/elsewhere'" in problem
+
+
+@pytest.mark.parametrize(("cache", "folder"), [("triton", ""), (CACHE, "triton/0/")])
+def test_a_half_of_a_kernel_is_left_out_silently(cache, folder, root, put):
+    """A bundle would keep it for ever, and nobody misses it."""
+    put(f"{folder}{'A' * 52}/tmp.pid_1_2/k.cubin", b"ker")
+    put(f"{folder}{'A' * 52}/k.cubin.tmp.pid_1_2", b"ker")
+    put(f"{folder}tmp.0f-1e/k.cubin", b"ker")
+    harvested = harvest({cache: root}, {}, killed=False)
+    assert (harvested.artifacts, harvested.problems) == ([], [])
 
 
 @pytest.mark.parametrize("size", [0, 4, 63, len(LIBRARY) - 1])

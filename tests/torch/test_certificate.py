@@ -149,6 +149,39 @@ def test_files_of_no_kind_are_told(replay):
     assert unclaimed == ("torchinductor/ab/unknown.bin", "~/.triton/cache/x")
 
 
+KERNEL = f"{'A' * 52}/k.cubin"
+
+
+def test_a_kernel_that_was_compiled_again_is_a_reason(replay):
+    """In both caches, and as what it is; what is no kernel is of no kind."""
+    lines = (
+        f"write('triton/0/{KERNEL}')\n"
+        "cache = os.environ['TRITON_CACHE_DIR']\n"
+        f"write('{KERNEL}'); write('unknown'); write('tmp.0f-1e/k.cubin')\n"
+    )
+    certificate = replay(USE + HIT + lines)
+    written = {(each.kind, each.key) for each in certificate.written}
+    assert written == {
+        ("triton", f"torchinductor/triton/0/{KERNEL}"),
+        ("triton", f"triton/{KERNEL}"),
+    }
+    assert certificate.unclaimed == ("triton/unknown",)
+    missing = f"triton triton/{KERNEL} is missing: it was made again"
+    assert any(missing in each for each in certificate.reasons)
+
+
+def test_a_kernel_that_was_compiled_before_torch_is_a_reason(replay):
+    """Nothing has filled the cache by then, so that every start compiles it."""
+    early = (
+        "import os\n"
+        "folder = os.path.join(os.environ['TRITON_CACHE_DIR'], 'A' * 52)\n"
+        "os.makedirs(folder)\n"
+        "open(os.path.join(folder, 'k.cubin'), 'w').close()\n"
+    )
+    (written,) = replay(early + USE + HIT).written
+    assert (written.kind, written.key) == ("triton", f"triton/{KERNEL}")
+
+
 def test_a_certificate_is_text_and_versioned_values(replay):
     """For people, and for programs."""
     certificate = replay(USE + HIT + "os.system('g++ -E none.h 2>&-')\n")

@@ -185,12 +185,24 @@ def test_tritons_kernels_are_found_elsewhere(with_triton, tmp_path, capfd):
     assert capfd.readouterr().out == "made\nmade\nfound\nfound\n"
 
 
+def test_kernels_compiled_before_torchs_compiler_are_kept_once(with_triton, tmp_path):
+    """A program's own kernels come first, and are not what the bundle brought."""
+    early = KERNELS.replace("import torch._inductor.codecache\n", "")
+    command = [sys.executable, "-c", f"{early}\nimport torch._inductor.codecache"]
+    bundle = tmp_path / "model.owb"
+    first = run(bundle, command, environ=with_triton)
+    assert (first.problems, first.saved) == ([], {"triton": 4})
+    before = bundle.read_bytes()
+    assert run(bundle, command, environ=with_triton).problems == []
+    assert bundle.read_bytes() == before
+
+
 def test_kernels_are_left_out_where_there_is_no_triton(variables, tmp_path):
     """Nobody knows for which they are, so that they could be used nowhere."""
     bundle, command = tmp_path / "model.owb", [sys.executable, "-c", KERNELS]
     report = run(bundle, command, environ=variables)
     (problem,) = report.problems
-    assert problem.startswith("triton: 4 files left out: no process told the version")
+    assert problem.startswith("triton: 4 files left out: the version of its Triton")
     assert not bundle.exists()
 
 

@@ -44,6 +44,23 @@ def test_tritons_key_is_torchs_hash_of_it(monkeypatch, key, said):
     monkeypatch.setattr(codecache, "triton_key", lambda: key)
     assert facts._triton_key() == said
     assert facts.environment([]).get("triton_key") == key
+    assert "triton_key" not in facts.environment([], compared=True)
+
+
+@pytest.mark.torch
+def test_a_key_that_torch_fails_to_give_costs_no_other_fact(monkeypatch):
+    """The line names it, and not what the bundle does name."""
+    from torch._inductor import codecache
+
+    def fail():
+        raise RuntimeError("another Triton")
+
+    without = facts.environment([])
+    monkeypatch.setattr(codecache, "triton_key", fail)
+    problems: list[str] = []
+    assert facts.environment(problems) == without
+    (problem,) = problems
+    assert "hash of Triton's sources (RuntimeError('another Triton'))" in problem
 
 
 @pytest.mark.torch

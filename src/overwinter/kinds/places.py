@@ -50,10 +50,15 @@ _PLACES = [
     )
 ]
 # Of Triton's own cache, and of those for each device in torch's.
-_HASHED = r"[A-Za-z0-9_-]{32,128}/(?!\.)[^/]+"
-_TRITON = {
-    TRITON: re.compile(_HASHED),
-    CACHE: re.compile(rf"triton/[0-9]{{1,4}}/{_HASHED}"),
+_TRITON = {TRITON: "", CACHE: r"triton/[0-9]{1,4}/"}
+_KERNELS = {
+    cache: re.compile(rf"{folder}[A-Za-z0-9_-]{{32,128}}/(?!\.)[^/]+")
+    for cache, folder in _TRITON.items()
+}
+# Triton, earlier ones and Inductor write these, and leave them if they are killed.
+_HALVES = {
+    cache: re.compile(rf"{folder}(?:(?:[^/]+/)?tmp\.[^/]+/.*|[^/]+/[^/]*\.tmp[^/]*)")
+    for cache, folder in _TRITON.items()
 }
 _MADE_AGAIN = re.compile(r"(?:.*/)?(?:\..*|[^/]*(?:\.lock|\.tmp|-atime))|.*/\..*/.*")
 _SOURCES = re.compile(r"..?/[^/]*\.(?:cpp|py|h|hpp|c|o|inc)")
@@ -67,7 +72,7 @@ def place(cache: str, path: str) -> Place | None:
         cache: Name of the cache.
         path: The file's place in it, with ``/``.
     """
-    if (triton := _TRITON.get(cache)) and triton.fullmatch(path):
+    if (kernels := _KERNELS.get(cache)) and kernels.fullmatch(path):
         return Place("triton", f"{cache}/{path}")
     if cache != CACHE:
         return None
@@ -88,5 +93,7 @@ def is_made_again(cache: str, path: str) -> bool:
     Torch writes its sources again out of a graph that it found.
     """
     if _MADE_AGAIN.fullmatch(path):
+        return True
+    if (halves := _HALVES.get(cache)) and halves.fullmatch(path):
         return True
     return cache == CACHE and _SOURCES.fullmatch(path) is not None

@@ -75,6 +75,22 @@ class TritonArtifact(CacheArtifact):
         """Return the name of the kind."""
         return "triton"
 
+    @classmethod
+    def from_file(
+        cls, key: str, content: bytes, mode: int, folder: str
+    ) -> "TritonArtifact":
+        """
+        Return the artifact of a file as Triton wrote it in *folder*.
+
+        Raises:
+            KeyGrammarError: No file of a kernel is called so.
+            WrongShapeError: It is a group that names files elsewhere, or none.
+        """
+        cls.check_key(key)
+        if is_group(key):
+            content = named(key, content, folder)
+        return cls(key, content, mode & 0o755)
+
     def cache_entry(self) -> CacheEntry:
         """
         Return the file; a group comes last, and with paths where it is put.

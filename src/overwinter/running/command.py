@@ -140,6 +140,9 @@ def _harvest(
     _keep(bundle, new.artifacts, told, variables, workspace, report)
 
 
+_NOT_TORCHS = (FileArtifact, TritonArtifact)
+
+
 def _keep(
     bundle: PathLike,
     artifacts: list[CacheArtifact],
@@ -151,16 +154,21 @@ def _keep(
     """Append *artifacts* to the bundle."""
     environment: Environment | None = capture()
     if any(not isinstance(each, FileArtifact) for each in artifacts):
-        environment = _torch_environment(told, variables, workspace, report)
+        problems: list[str] = []
+        environment = _torch_environment(told, variables, workspace, problems)
+        of_torch = any(not isinstance(each, _NOT_TORCHS) for each in artifacts)
+        if environment is not None or of_torch:
+            report.problems += problems
     if environment is None:
         environment = capture()
-        artifacts = [each for each in artifacts if isinstance(each, FileArtifact)]
+        artifacts = [each for each in artifacts if isinstance(each, _NOT_TORCHS)]
     if "triton_version" not in environment:
         kept = [each for each in artifacts if not isinstance(each, TritonArtifact)]
         if n := len(artifacts) - len(kept):
             report.problems.append(
-                f"triton: {n} files left out: no process told the version of its "
-                "Triton, without which they would be used nowhere"
+                f"triton: {n} files left out: the version of its Triton is not known, "
+                "without which they would be used nowhere; only a process with "
+                "torch's compiler and a Triton tells it"
             )
         artifacts = kept
     device = environment.get("device_name")
@@ -181,16 +189,24 @@ def _keep(
 
 
 def _torch_environment(
-    told: Told, variables: Mapping[str, str], workspace: Workspace, report: Report
+    told: Told, variables: Mapping[str, str], workspace: Workspace, problems: list[str]
 ) -> Environment | None:
-    """Return what torch's artifacts were compiled for, if it can be known."""
+    """
+    Return what torch's artifacts were compiled for, if it can be known.
+
+    Args:
+        told: What the processes told.
+        variables: Those of the command.
+        workspace: Its own.
+        problems: Takes why it cannot, and what is missing in it.
+    """
     found = [
         each for each in told.torches.values() if each.is_used and each.environment
     ]
     if not found:  # it was killed, or ended by `os._exit`
         found = _asked(told, variables, workspace)
     if not found:
-        report.problems.append(
+        problems.append(
             "nothing of torch's is kept: no process told which torch it was; is the "
             "command a Python without -I, -E or -S, and can it import overwinter?"
         )
@@ -199,11 +215,11 @@ def _torch_environment(
         tuple(str(each.environment.get(field)) for field in _COMPARED) for each in found
     }
     if len(said) > 1:
-        report.problems.append(
+        problems.append(
             f"nothing of torch's is kept: {len(said)} different ones used one cache"
         )
         return None
-    report.problems += [line for each in found[:1] for line in each.problems]
+    problems += [line for each in found[:1] for line in each.problems]
     return found[0].environment
 
 

@@ -21,7 +21,6 @@ from ..factory import CacheArtifactFactory
 from ..kinds import FileArtifact, NativeArtifact, PGOArtifact, TritonArtifact
 from ..kinds.places import is_made_again, place
 from ..kinds.triton import CACHE as TRITON
-from ..kinds.triton import is_group, named
 from ..observing.listing import Identity, Listing, listing
 
 __all__ = ["Harvest", "harvest"]
@@ -113,10 +112,8 @@ def _artifact(
             return "it is no whole library"
         return NativeArtifact(where.key, content, mode)
     if where.kind == "triton":
-        if is_group(path):
-            content = named(where.key, content, str((root / path).parent))
-        TritonArtifact.check_key(where.key)
-        return TritonArtifact(where.key, content, mode)
+        folder = str((root / path).parent)
+        return TritonArtifact.from_file(where.key, content, mode, folder)
     key = states.get(path, where.key)
     artifact = CacheArtifactFactory.create(where.kind, key, content)
     artifact.check_key(key)

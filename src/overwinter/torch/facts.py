@@ -51,6 +51,11 @@ def environment(
         ):
             facts |= _compiler()
             facts |= _device()
+        with private_parts(
+            problems,
+            "ask for the hash of Triton's sources",
+            "the bundle does not name it",
+        ):
             facts |= _triton_key()
     return capture(facts)
 

@@ -49,10 +49,13 @@ def fill(root: str, note: Note) -> None:
             with private_parts([], "", ""):  # whoever filled it has told
                 build_only_what_is_missing()
             return
-        info = populating.load(bundle).as_dict() if bundle else {}
-        note("filled", directory, info, dict(listing(Path(directory))))
         kernels = triton_directory()
-        note("filled", kernels, {}, dict(listing(Path(kernels))))
+        # A program may have compiled kernels of its own by now.
+        before = {each: listing(Path(each)) for each in (directory, kernels)}
+        info = populating.load(bundle).as_dict() if bundle else {}
+        for each, files in before.items():
+            brought = dict(listing(Path(each)).items() - files.items())
+            note("filled", each, info if each == directory else {}, brought)
         marker.touch()
 
 

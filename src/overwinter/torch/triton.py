@@ -9,7 +9,8 @@ import os
 import stat
 
 from ..errors import OverwinterError
-from ..kinds.triton import TritonArtifact, is_group, named
+from ..kinds.places import is_made_again
+from ..kinds.triton import TritonArtifact
 from ..sources import FileSource
 
 __all__ = ["triton_artifacts"]
@@ -31,9 +32,9 @@ def triton_artifacts(
     for folder in _entries(directory, stat.S_ISDIR):
         path = os.path.join(directory, folder)
         for name in _entries(path, stat.S_ISREG):
-            if name.startswith(".") or ".tmp" in name or name.endswith(".lock"):
-                continue  # a half, which nobody misses
             key = f"{cache}/{folder}/{name}"
+            if is_made_again(*key.split("/", 1)):
+                continue
             try:
                 found.append(_artifact(key, path, name))
             except OverwinterError as error:
@@ -55,12 +56,9 @@ def _entries(path: str, is_wanted: object) -> list[str]:
 
 
 def _artifact(key: str, folder: str, name: str) -> TritonArtifact:
-    TritonArtifact.check_key(key)
     source = FileSource(os.path.join(folder, name))
     try:
         content = source.read(0, source.size)
     finally:
         source.close()
-    if is_group(key):
-        content = named(key, content, folder)
-    return TritonArtifact(key, content, source.mode & 0o755)
+    return TritonArtifact.from_file(key, content, source.mode, folder)
