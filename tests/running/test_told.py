@@ -5,7 +5,7 @@ import pytest
 from overwinter import CacheInfo
 from overwinter.info import Note
 from overwinter.observing import Event
-from overwinter.running import Told
+from overwinter.running import Report, Told
 
 INFO = CacheInfo(skipped=[Note("pgo", "job:0:", "os: made for x")])
 INFO.artifacts["inductor"] += ["a", "b"]
@@ -61,3 +61,14 @@ def test_what_another_release_told_is_said(name, facts):
         "and in the command",
     )
     assert told.graphs == {"hit": 3, "miss": 1}
+
+
+def test_a_report_counts_what_was_appended():
+    """Not what the bundle held already, which a save names as well."""
+    info = CacheInfo(present=[Note("file", "jax/a", "")])
+    info.artifacts["file"] += ["jax/a", "jax/b"]
+    info.artifacts["inductor"] += ["c"]
+    report = Report("model.owb", ())
+    report.take_save(info)
+    assert report.saved == {"file": 1, "inductor": 1}
+    assert report.lines()[-1].endswith("kept file 1, inductor 1")

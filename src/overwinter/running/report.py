@@ -60,6 +60,8 @@ class Report:
     def take_save(self, info: CacheInfo) -> None:
         """Take what was saved after it."""
         self.saved.update({kind: len(keys) for kind, keys in info.artifacts.items()})
+        # What the bundle held already was not appended.
+        self.saved -= Counter(note.kind for note in info.present)
         self.saved_jax = any(key.startswith("jax/") for key in info.artifacts["file"])
         self.problems += info.problems
 
