@@ -657,7 +657,9 @@ def test_publishing_does_not_rename_over_a_failing_disk(folder, monkeypatch):
 def test_publishing_says_what_it_could_not_do(folder):
     """Any other error of the system is told."""
     (folder / "temporary").write_bytes(b"new")
-    with pytest.raises(NotFoundError, match="/missing/file: no such file"):
+    with pytest.raises(
+        NotFoundError, match="/missing/file: could not publish it: no such file"
+    ):
         files.publish(folder / "temporary", folder / "missing" / "file")
 
 

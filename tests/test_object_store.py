@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from datetime import timedelta
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -15,7 +16,7 @@ from pathlib import Path
 import pytest
 from bundles import TORCH, appended, built, plans
 
-from overwinter import Bundle, load
+from overwinter import Bundle, load, remote, save
 from overwinter.bundle import verify
 from overwinter.cli.main import main
 from overwinter.environment import capture
@@ -27,6 +28,7 @@ from overwinter.save import save_to_bytes
 obstore = pytest.importorskip("obstore", reason="there is no S3 server to try it on")
 
 ACCESS = {"AWS_ACCESS_KEY_ID": "admin", "AWS_SECRET_ACCESS_KEY": "secretkey"}
+PLANS = [InductorArtifact("f" + "a" * 51, b"graph")]
 PATIENCE = 60  # seconds for the server to begin
 
 
@@ -214,7 +216,7 @@ def test_a_store_that_is_not_known_is_told():
 
 
 def test_a_plain_web_server_is_read_whole(tmp_path):
-    """It knows no ranges; who enters is not shown."""
+    """It knows no ranges."""
     (tmp_path / "a.owb").write_bytes(built(plans(("a", b"x"))))
     server = ThreadingHTTPServer(
         ("127.0.0.1", 0), partial(Quiet, directory=str(tmp_path))
@@ -223,9 +225,8 @@ def test_a_plain_web_server_is_read_whole(tmp_path):
     thread.start()
     try:
         where = f"127.0.0.1:{server.server_port}/a.owb"
-        with Bundle(f"http://me:secret@{where}") as bundle:
+        with Bundle(f"http://{where}") as bundle:
             assert bundle.keys() == {"acme/plan": ["a"]}
-            assert bundle.name == f"http://{where}"
             assert list(verify(bundle)) == []
     finally:
         server.shutdown()
@@ -240,14 +241,78 @@ class Quiet(SimpleHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_a_server_that_does_not_answer_is_told_without_the_secret():
+class Liar(Quiet):
+    """A web server that claims to have a tebibyte, and talks to the terminal."""
+
+    def do_GET(self):
+        """Answer with more than there is, or with words."""
+        if self.path == "/words.owb":
+            self.send_response(403, "\x1b]0;title\x07")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(1 << 40))
+        self.end_headers()
+        self.wfile.write(b"x" * 5000)
+
+
+@pytest.fixture
+def liar():
+    """Give the address of one."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Liar)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_what_a_server_claims_to_have_is_not_allocated(liar, monkeypatch):
+    """It would end the process: what has come is held, and no more."""
+    monkeypatch.setattr(remote, "MAX_OBJECT", 2**60)
+    with pytest.raises(StoreError, match="could not read"):
+        Bundle(f"{liar}/a.owb")
+
+
+def test_an_object_beyond_what_is_held_is_refused(liar, monkeypatch):
+    """Before the rest of it comes."""
+    monkeypatch.setattr(remote, "MAX_OBJECT", 1000)
+    words = "expected 1,000 bytes at most, it has 1,099,511,627,776"
+    with pytest.raises(StoreError, match=words):
+        Bundle(f"{liar}/a.owb")
+
+
+def test_a_servers_words_do_not_reach_the_terminal(liar):
+    """Neither in the error nor in what it came of."""
+    with pytest.raises(StoreError) as caught:
+        Bundle(f"{liar}/words.owb")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "\x1b" not in shown + str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_told():
     """After some tries, which a job can wait for."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{free.getsockname()[1]}/a.owb"
-        with pytest.raises(StoreError, match="could not read") as caught:
-            Bundle(f"http://me:secret@{where}")
-    assert "secret" not in str(caught.value)
+        with pytest.raises(StoreError, match="could not read"):
+            Bundle(f"http://{where}")
+
+
+@pytest.mark.parametrize("use", [Bundle, lambda url: save(url, PLANS)])
+def test_who_enters_is_not_said_in_a_url(use):
+    """It would be in logs and reports; and it is not shown here either."""
+    with pytest.raises(StoreError) as caught:
+        use("https://me:secret@example.org/a.owb")
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "secret" not in shown.replace('me:secret@example.org/a.owb"', "")
+
+
+def test_an_object_is_not_written():
+    """A file would be made by its name otherwise, in a folder called s3:."""
+    with pytest.raises(StoreError, match="an object is read, never written"):
+        save("s3://test/a.owb", PLANS)
 
 
 def test_without_obstore_it_is_said_what_to_install(monkeypatch):

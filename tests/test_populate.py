@@ -520,6 +520,8 @@ def test_strict_raises_at_the_first_that_cannot_be_published(cache, monkeypatch)
         raise NotFoundError(path, "publish it", "No such file")
 
     monkeypatch.setattr(CacheDirectory, "publish", publish)
-    with pytest.raises(NotFoundError, match="plans/a: no such file"):
+    with pytest.raises(
+        NotFoundError, match="plans/a: could not publish it: no such file"
+    ):
         _populate(cache, Plan("a", b"x"), strict=True)
     assert _tree(cache) == {}

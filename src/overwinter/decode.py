@@ -35,7 +35,7 @@ __all__ = ["decode", "kind_of"]
 log = logging.getLogger("overwinter")
 
 Fits = Callable[[type[CacheArtifact], Environment | None], str | None]
-Wanted = Callable[[type[CacheArtifact]], bool]
+Wanted = Callable[[RecordBlock], bool]
 
 
 def decode(
@@ -60,8 +60,8 @@ def decode(
             which are trusted.
         fits: In its place: why artifacts of a class, made for an environment, are
             left out.
-        wanted: Whether artifacts of a class are asked for; others are passed over,
-            and not read.
+        wanted: Whether the artifacts of a block are asked for; others are passed
+            over, and not read.
         strict: Raise at the first thing that would be noted as quarantined,
             refused, or a problem of the bundle.
         required: Raise where something is refused because nobody trusted signed it.
@@ -154,7 +154,7 @@ class _Decoder:
                 if block.kind.kind in refused[segment.number]:
                     continue
                 kind = self.known_kind(block)
-                if kind is None or (self.wanted and not self.wanted(kind.cls)):
+                if kind is None or (self.wanted and not self.wanted(block)):
                     continue
                 reason = self.fits(kind.cls, block.environment)
                 if reason is None:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import io
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO
@@ -22,6 +23,7 @@ __all__ = [
     "create_once",
     "creating",
     "give_place",
+    "is_url",
     "locked_directory",
     "make_directory",
     "publish",
@@ -33,6 +35,8 @@ __all__ = [
 
 PathLike = str | os.PathLike[str]
 Buffer = bytes | bytearray | memoryview
+
+_URL = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^/@]*@)?", re.I)
 
 
 # --- whole files ------------------------------------------------------------
@@ -326,9 +330,17 @@ def _removed_on_error(path: Path) -> Iterator[None]:
         raise
 
 
+def is_url(target: object) -> bool:
+    """Return whether *target* is the URL of an object, and no path."""
+    return isinstance(target, str) and _URL.match(target) is not None
+
+
 def checked(path: PathLike, action: str) -> str:
     """Return *path* as text, if a system can take it at all."""
     name = os.fspath(path)
+    if is_url(name):
+        name = _URL.sub(r"\1", name, count=1)  # without who enters
+        raise StoreError(name, action, "an object is read, never written; name a file")
     try:
         if "\0" in name:
             raise StoreError(name, action, "a NUL in its path")

@@ -77,7 +77,7 @@ class Forecast:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values; the layout is versioned."""
-        counts = {each: self.count(each) for each in (HIT, MISS, UNKNOWN)}
+        counts = {each: self.count(each) for each in (HIT, MISS, UNKNOWN, KEPT)}
         return {"version": _REPORT_VERSION, **counts, **attrs.asdict(self)}
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "MAX_KINDS",
     "MAX_MAP_KEYS",
     "MAX_NODES_SEEN",
+    "MAX_OBJECT",
     "MAX_PATH_PART",
     "MAX_PAYLOADS",
     "MAX_RECORD_BLOCK",
@@ -101,6 +102,10 @@ MAX_BLOCK = GIB
 # Written record blocks hold 2,048 records, mostly less than 1 MiB. Decoding takes
 # up to 72 times the bytes (a byte is an empty map), hence less than a payload block.
 MAX_RECORD_BLOCK = 64 * MIB
+
+# Bytes of an object behind a server that knows no ranges, which is held as a whole:
+# what one machine can be expected to hold beside its job.
+MAX_OBJECT = 4 * GIB
 
 # Different payloads of one record block together, of which one is whole: 32 MiB
 # are written, or a single payload of any size up to this.

@@ -9,7 +9,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 
-from .bundle import Bundle
+from .artifact import CacheArtifact
+from .bundle import Bundle, RecordBlock
 from .caches import directories as known_directories
 from .decode import decode
 from .environment import Environment, Machine, capture
@@ -110,7 +111,7 @@ def _load(
             info,
             policy=policy,
             machine=machine,
-            wanted=lambda cls: cls.is_cached,
+            wanted=_has_a_cache,
             strict=strict,
             required=required,
         ):
@@ -118,3 +119,8 @@ def _load(
             staging.stage(artifacts, prepare)
         # Files into the caches.
         staging.publish()
+
+
+def _has_a_cache(block: RecordBlock) -> bool:
+    cls: type[CacheArtifact] = CacheArtifactFactory.kind(block.kind.kind).cls
+    return cls.is_cached

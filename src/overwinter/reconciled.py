@@ -10,10 +10,10 @@ from typing import Any
 
 import attrs
 
-__all__ = ["Counters", "Reckoning", "Reconciled", "reconciled"]
+__all__ = ["LOOKUPS", "Counters", "Reckoning", "Reconciled", "reconciled"]
 
 _REPORT_VERSION = 1
-OUTCOMES = ("hit", "miss", "guard_miss", "bypass")
+LOOKUPS = ("hit", "miss", "guard_miss", "bypass")  # how one may end
 
 # Kind to outcome to how many lookups ended so since the load.
 Counters = Callable[[], Mapping[str, Mapping[str, int]]]
@@ -67,7 +67,7 @@ class Reconciled:
         }
 
     def __str__(self) -> str:
-        columns = ("loaded", *OUTCOMES)
+        columns = ("loaded", *LOOKUPS)
         lines = [f"{'kind':<16}" + "".join(f"{each:>12}" for each in columns)]
         for kind, reckoning in sorted(self.kinds.items()):
             numbers = attrs.astuple(reckoning)

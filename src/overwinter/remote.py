@@ -5,7 +5,6 @@ What speaks to stores is obstore, of the extra ``object``. An object is read, ne
 written: its store has no append, and a fleet that wrote it back would do so at once.
 """
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,18 +12,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .errors import ChangedError, NotFoundError, StoreError
+from .limits import MAX_OBJECT
+from .words import printable
 
-__all__ = ["ObjectSource", "is_url"]
+__all__ = ["ObjectSource"]
 
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 _NO_RANGE = "416 Range Not Satisfiable"
 # Its default tries for minutes, and a job waits for its caches.
 _RETRIES: Any = {"max_retries": 3, "retry_timeout": timedelta(seconds=30)}
-
-
-def is_url(target: object) -> bool:
-    """Return whether *target* is the URL of an object, and no path."""
-    return isinstance(target, str) and _URL.match(target) is not None
 
 
 class ObjectSource:
@@ -36,7 +31,7 @@ class ObjectSource:
             ``AWS_ENDPOINT_URL``, is said by the variables of the store's own tools.
 
     Attributes:
-        name: The URL, without who enters.
+        name: The URL.
 
     Raises:
         StoreError: It names no object, or obstore is not installed.
@@ -50,6 +45,12 @@ class ObjectSource:
         action = "open it"
         if parts.scheme == "file":
             raise StoreError(self.name, action, "a file is named by its path")
+        if parts.netloc != host:
+            raise StoreError(
+                self.name,
+                action,
+                "who enters is said by the variables of the store's tools, not here",
+            )
         if not self._key or parts.query or parts.fragment:
             raise StoreError(
                 self.name, action, "expected a URL that ends with an object's name"
@@ -59,13 +60,13 @@ class ObjectSource:
         except ImportError as error:
             needed = "needs obstore: pip install 'overwinter[object]'"
             raise StoreError(self.name, action, needed) from error
-        self._obstore, self._secret = obstore, parts.netloc.removesuffix(host)
+        self._obstore = obstore
         self._whole, self._tag = b"", ""
         self.size = 0
         options: Any = {"allow_http": True} if parts.scheme == "http" else None
         with self._told(action):
             self._store = obstore.store.from_url(
-                f"{parts.scheme}://{parts.netloc}{folder}",
+                f"{parts.scheme}://{host}{folder}",
                 client_options=options,
                 retry_config=_RETRIES,
             )
@@ -77,40 +78,49 @@ class ObjectSource:
         Raises:
             ChangedError: Somebody put another object there since the first read.
             NotFoundError: There is none.
-            StoreError: It cannot be read.
+            StoreError: It cannot be read; or its server, which gives all or nothing,
+                has more than is held in memory.
         """
         if not self._whole:
-            wanted: Any = {"range": (offset, offset + size)}
-            if self._tag:
-                wanted["if_match"] = self._tag
             with self._told(f"read {size:,} bytes at {offset:,}"):
                 try:
-                    return self._answered(wanted)
+                    return self._answered(size, range=(offset, offset + size))
                 except self._obstore.exceptions.NotSupportedError:
-                    # A plain web server, which gives all or nothing.
-                    self._whole = self._answered(None)
+                    # A plain web server.
+                    self._whole = self._answered(MAX_OBJECT)
                 except self._obstore.exceptions.GenericError as error:
                     # Of an object without bytes no range can be asked.
                     if _NO_RANGE not in str(error):
                         raise
-                    self._whole = self._answered(None)
+                    self._whole = self._answered(MAX_OBJECT)
         return self._whole[offset : offset + size]
 
-    def _answered(self, wanted: Any) -> bytes:
-        answer = self._obstore.get(self._store, self._key, options=wanted)
+    def _answered(self, most: int, **wanted: Any) -> bytes:
+        if self._tag and wanted:
+            wanted["if_match"] = self._tag
+        options: Any = wanted
+        answer = self._obstore.get(self._store, self._key, options=options)
         self.size, self._tag = answer.meta["size"], answer.meta["e_tag"] or ""
-        return bytes(answer.bytes())
+        if not wanted and self.size > most:
+            raise ValueError(f"expected {most:,} bytes at most, it has {self.size:,}")
+        # What a server claims is not allocated before it has come.
+        chunks, total = [], 0
+        for chunk in answer.stream():
+            total += len(chunk)
+            if total > most:
+                raise ValueError(f"expected {most:,} bytes, got more")
+            chunks.append(bytes(chunk))
+        return b"".join(chunks)
 
     @contextmanager
     def _told(self, action: str) -> Iterator[None]:
+        # The errors of obstore have the server's words in them, so they stay here.
         try:
             yield
-        except self._obstore.exceptions.PreconditionError as error:
-            raise ChangedError(self.name) from error
-        except FileNotFoundError as error:
-            raise NotFoundError(self.name, action, "no such object") from error
-        except Exception as error:  # its own words, without those for who debugs it
-            words = str(error).partition("\n")[0]
-            if self._secret:
-                words = words.replace(self._secret, "")
+        except self._obstore.exceptions.PreconditionError:
+            raise ChangedError(self.name) from None
+        except FileNotFoundError:
+            raise NotFoundError(self.name, action, "no such object") from None
+        except Exception as error:
+            words = printable(str(error).partition("\n")[0])
             raise StoreError(self.name, action, f"{words:.200}") from None

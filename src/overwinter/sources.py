@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from .errors import NotFoundError, OverwinterError, StoreError
-from .files import Buffer, PathLike, checked, told
-from .remote import ObjectSource, is_url
+from .files import Buffer, PathLike, checked, is_url, told
+from .remote import ObjectSource
 
 __all__ = [
     "BytesSource",

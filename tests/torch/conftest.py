@@ -172,6 +172,7 @@ def unobserved() -> Iterator[None]:
     places = [
         (FxGraphCache, "load_with_key"),
         (FxGraphCache, "prepare_key"),
+        (autograd_cache.AOTAutogradCache, "try_load"),
         (autograd_cache.AOTAutogradCache, "find_guarded_entry"),
         (autograd_cache, "autograd_cache_key"),
         (autograd_cache, "_get_debug_lines_for_cache_key"),

@@ -3,6 +3,7 @@
 import base64
 import shutil
 import subprocess
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -185,7 +186,7 @@ def only(target, looked):
 def test_a_load_that_comes_too_late_is_named(saved):
     """The bundle has the very key, and the lookup came first."""
     path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
-    load = Load(str(path), frozenset([GRAPH]))
+    load = Load(str(path), None, frozenset([GRAPH]))
     assert list(only(None, seen(Lookup(*GRAPH, "miss"), loads=[load]))) == ["late"]
 
 
@@ -198,12 +199,23 @@ def test_who_does_not_observe_is_told_how():
     assert "no bundle was loaded" in second
 
 
-def test_guards_that_do_not_hold_are_told():
-    """The expression is torch's own."""
-    looked = seen(Lookup(*GRAPH, "guard_miss", "s0 < 9"))
-    assert only(None, looked) == {
-        "guards": "torch has the graph for other sizes: s0 < 9 does not hold here"
-    }
+@pytest.mark.parametrize(
+    ("guards", "words"),
+    [
+        ("s0 < 9", "it is for other sizes: the last one asks for s0 < 9"),
+        ("", "it is for other sizes or libraries than here"),
+    ],
+)
+def test_guards_that_do_not_hold_are_told(guards, words):
+    """The expression is torch's own; without one, it was something else."""
+    looked = seen(Lookup(*GRAPH, "guard_miss", guards))
+    assert only(None, looked) == {"guards": f"torch found it, and {words}"}
+
+
+def test_a_graph_that_torch_found_and_refused_is_told():
+    """Whatever the bundle says."""
+    looked = seen(Lookup(*GRAPH, "miss", "torch could not use it"))
+    assert only(None, looked) == {"refused": "torch could not use it"}
 
 
 def test_why_torch_passed_by_its_cache_is_told():
@@ -215,7 +227,7 @@ def test_why_torch_passed_by_its_cache_is_told():
 def test_what_was_loaded_and_not_found_is_told(saved):
     """The bundle is not to blame."""
     path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
-    load = Load(str(path), frozenset([GRAPH]))
+    load = Load(str(path), None, frozenset([GRAPH]))
     looked = seen(Lookup(*GRAPH, "miss", loads=1), loads=[load])
     assert list(only(None, looked)) == ["cache"]
 
@@ -253,7 +265,7 @@ def test_what_a_process_saved_itself_is_no_answer(saved):
         factors(KEY, **{CODE: "x", "grad_enabled": "True"}),
         factors(OTHER, **{CODE: "x", "grad_enabled": "False"}),
     )
-    loads = [Load(str(path), frozenset())]
+    loads = [Load(str(path), None, frozenset())]
     texts = {CODE: "x", "grad_enabled": "True"}
     looked = seen(Lookup(*GRAPH, "miss"), loads=loads, **texts)
     assert list(only(path, looked)) == ["grad_enabled"]
@@ -262,9 +274,31 @@ def test_what_a_process_saved_itself_is_no_answer(saved):
 def test_a_bundle_is_the_same_by_any_path(saved, monkeypatch):
     """It was loaded by its whole path, and is named by a shorter one."""
     path = saved(overwinter.kinds.AOTAutogradArtifact(KEY, b"x"))
-    looked = seen(Lookup(*GRAPH, "miss"), loads=[Load(str(path), frozenset())])
+    looked = seen(Lookup(*GRAPH, "miss"), loads=[Load(str(path), None, frozenset())])
     monkeypatch.chdir(path.parent)
     assert "unloaded" not in only(path.name, looked)
+
+
+def test_what_came_into_a_bundle_since_it_was_loaded_explains_nothing(saved):
+    """This process and its ranks save what they had to compile: their own likeness."""
+    path = saved(
+        overwinter.kinds.AOTAutogradArtifact(OTHER, b"x"),
+        factors(OTHER, gm="x", torch_version="1"),
+    )
+    looked = seen(Lookup(*GRAPH, "miss"), gm="x", torch_version="2")
+    looked.loaded(str(path), overwinter.CacheInfo())
+    sibling = "a" + "d" * 51
+    save_artifacts(
+        path,
+        [
+            overwinter.kinds.AOTAutogradArtifact(KEY, b"x"),
+            factors(KEY, gm="x", torch_version="2"),
+            overwinter.kinds.AOTAutogradArtifact(sibling, b"x"),
+            factors(sibling, gm="x", torch_version="2", shape="5"),
+        ],
+        environment=overwinter.torch.environment(),
+    )
+    assert list(only(None, looked)) == ["torch_version"]
 
 
 def test_a_bundle_that_was_not_loaded_may_have_the_very_key(saved):
@@ -295,14 +329,38 @@ def test_a_bundle_that_cannot_be_read_is_a_problem(tmp_path):
     assert str(path) in found.problems[0]
 
 
-def test_a_stranger_explains_nothing(saved, monkeypatch, tmp_path):
+def test_a_stranger_explains_nothing(saved, monkeypatch):
     """Whose factors are not trusted, nor are their graphs; that is the reason."""
     path = saved(
         overwinter.kinds.AOTAutogradArtifact(OTHER, b"x"), factors(OTHER, gm="x")
     )
     monkeypatch.delenv("OVERWINTER_SIGNING_KEY")
     found = only(path, seen(Lookup(*GRAPH, "miss"), gm="x", other="y"))
-    assert "trust" in found
+    assert list(found) == ["trust", "unknown"]
+    assert found["unknown"].startswith("what keys are made of is not read: ")
+    assert "save it from" not in found["unknown"]
+
+
+def test_only_so_many_are_explained(saved):
+    """A process ends, and somebody waits for it: the others are counted."""
+    from overwinter.torch.explaining import explain
+
+    looked = seen(*(Lookup("aot_autograd", f"{n}", "miss") for n in range(5)))
+    found = explain(saved(factors(OTHER, gm="x")), looked, most=2)
+    assert len(found.missed) == 2
+    assert found.problems == ("3 more missed, and are not explained",)
+
+
+def test_a_load_where_the_current_directory_is_gone_goes_on(
+    tmp_path, monkeypatch, unobserved
+):
+    """It is reported as a bundle that is not there, and nothing is raised."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    info = overwinter.torch.load("m.owb")
+    assert "no such file" in info.problems[0]
 
 
 @pytest.mark.parametrize(
@@ -317,24 +375,76 @@ def test_a_stranger_explains_nothing(saved, monkeypatch, tmp_path):
 )
 def test_a_lookup_that_cannot_be_noted_costs_torch_nothing(around, arguments):
     """What torch gives is handed on as it is; what is wrong with it is said once."""
-    seen = Observer()
-    wrapped = around(seen)(lambda *_: None)
+    looked = Observer()
+    wrapped = around(looked)(lambda *_: None)
     for _ in range(2):
         assert wrapped(*arguments) is None
-    (problem,) = seen.problems
+    (problem,) = looked.problems
     assert "could not note a lookup" in problem
 
 
-def test_what_torch_raises_is_raised():
-    """And is why it passed by its cache."""
-    seen = Observer()
+def attempt(made, found=None, usable=False):
+    """Return what was noted of one attempt of AOTAutograd's to find a graph."""
+    looked = Observer()
 
-    def bypass():
+    def make():
+        if isinstance(made, Exception):
+            raise made
+        return made, []
+
+    def find(_, key):
+        return found
+
+    def try_load():
+        with suppress(ValueError):
+            key, _ = observer._makes_key(looked)(make)()
+            if found:
+                observer._finds(looked)(find)("class", key)
+        return ("function" if usable else None), "config"
+
+    observer._tries(looked)(try_load)()
+    assert not looked.problems
+    (lookup,) = looked.lookups
+    return lookup.key, lookup.outcome, lookup.reason
+
+
+def test_what_aot_autograd_decides_is_noted():
+    """A graph that it found may be refused: then torch counts a miss, and so do we."""
+    hit = ("graph", b"content", {})
+    miss = (None, None, {"cache_status_detailed": "full_miss"})
+    assert attempt("key", hit, usable=True) == ("key", "hit", "")
+    assert attempt("key", miss) == ("key", "miss", "")
+    assert attempt(ValueError("a hook")) == ("", "bypass", "a hook")
+    for found in (hit, None):
+        key, outcome, reason = attempt("key", found)
+        assert (key, outcome) == ("key", "miss")
+        assert "found it and could not use it" in reason
+
+
+def test_who_only_asks_for_a_key_looks_nothing_up():
+    """Others of torch's ask for it as well; an error of theirs is no lookup."""
+    looked = Observer()
+
+    def fail():
         raise ValueError("a hook")
 
     with pytest.raises(ValueError, match="a hook"):
-        observer._makes_key(seen)(bypass)()
-    assert seen.lookups == [Lookup("aot_autograd", "", "bypass", "a hook")]
+        observer._makes_key(looked)(fail)()
+    assert looked.lookups == []
+
+
+def test_what_could_not_be_observed_is_tried_again(monkeypatch, unobserved):
+    """The hook of a command comes while torch is on its way into the process."""
+    from torch._functorch._aot_autograd import autograd_cache
+
+    looked = Observer()
+    with monkeypatch.context() as patch:
+        patch.delattr(autograd_cache, "AOTAutogradCache")
+        looked.observe()
+    assert len(looked.unseen) == 2
+    looked.observe()
+    assert looked.unseen == []
+    assert autograd_cache.AOTAutogradCache.try_load._overwinter
 
 
 def test_an_unknown_torch_is_observed_as_far_as_it_goes(monkeypatch, unobserved):
@@ -345,7 +455,7 @@ def test_an_unknown_torch_is_observed_as_far_as_it_goes(monkeypatch, unobserved)
     monkeypatch.delattr(autograd_cache, "_get_debug_lines_for_cache_key")
     seen = Observer()
     seen.observe()
-    (problem,) = seen.problems
+    (problem,) = seen.unseen
     assert "observe _get_debug_lines_for_cache_key" in problem
     assert FxGraphCache.load_with_key._overwinter
 

@@ -3,7 +3,7 @@
 import pytest
 
 from overwinter.kinds import FactorsArtifact
-from overwinter.torch.factors import CODE, differences, factors_of, likeness
+from overwinter.torch.factors import CODE, code_lines, differences, factors_of, likeness
 
 KEY = "f" + "a" * 51
 HASH = "abcdefghijklmnop" + "q" * 35
@@ -119,6 +119,5 @@ def test_inputs_come_before_settings_and_these_before_the_rest():
 
 def test_likeness_is_the_share_of_lines():
     """Nothing in common is 0, the same is 1."""
-    a, b = graph(gm="1\n2\n3"), graph(gm="1\n2\n4")
-    assert (likeness(a, a), likeness(a, b)) == (1, 0.5)
-    assert likeness(a, graph(gm="5")) == 0
+    a, b, c = (code_lines(graph(gm=code)) for code in ("1\n2\n3", "1\n2\n4", "5"))
+    assert (likeness(a, a), likeness(a, b), likeness(a, c)) == (1, 0.5, 0)

@@ -98,6 +98,19 @@ def test_what_is_no_bundle_is_reported_and_left_as_it_is(
     assert "nothing is kept of this process" in caplog.text
 
 
+def test_a_torch_that_counts_otherwise_is_warmed_all_the_same(
+    tmp_path, unobserved, recorder, monkeypatch
+):
+    """Then nobody knows how its lookups ended, which is told when asked."""
+    from torch._dynamo import utils
+
+    monkeypatch.setattr(utils, "counters", None)
+    with overwinter.torch.warm(tmp_path / "m.owb") as info:
+        recorder("inductor", "f" + "a" * 51, b"x")
+    assert not info.reconcile().is_warm
+    assert (tmp_path / "m.owb").exists()
+
+
 def test_a_bundle_may_be_required(tmp_path, unobserved):
     """Then the block is not entered."""
     path = tmp_path / "m.owb"

@@ -8,7 +8,7 @@ from collections import Counter
 import click
 
 from ..environment import Environment, Machine, capture
-from ..forecast import HIT, MISS, UNKNOWN, Forecast
+from ..forecast import HIT, KEPT, MISS, UNKNOWN, Forecast
 from ..forecast import forecast as foresee
 from .codes import DAMAGED
 from .options import json_option
@@ -64,6 +64,7 @@ def _print(found: Forecast, keys: bool) -> None:
     print_line(
         f"{printable(found.file)}: {found.count(HIT):,} artifacts can hit here, "
         f"{found.count(MISS):,} cannot, {found.count(UNKNOWN):,} unknown"
+        + (f", {kept:,} of no cache" if (kept := found.count(KEPT)) else "")
     )
     if keys:
         print_table(

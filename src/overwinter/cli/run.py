@@ -75,7 +75,7 @@ def run(
     Signals are passed on. The exit code is that of COMMAND, 128 and its number where a
     signal ended it, 127 where there is none such, 126 where it cannot be run.
     """
-    from ..remote import is_url
+    from ..files import is_url
     from ..running import run as run_with_caches
 
     if is_url(bundle):

@@ -8,8 +8,7 @@ import site
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..files import PathLike
-from ..remote import is_url
+from ..files import PathLike, is_url
 from .workspace import VARIABLES, Workspace
 
 __all__ = ["JAX_SETTING", "afresh", "observed"]

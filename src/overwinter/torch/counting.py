@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import attrs
 
-from ..reconciled import OUTCOMES
+from ..reconciled import LOOKUPS
+from .versions import private_parts
 
 __all__ = ["Since", "counts"]
 
@@ -25,16 +26,21 @@ def counts() -> Counts:
     """
     Return how many lookups of this process ended how: kind to outcome to number.
 
+    Nothing where this torch counts otherwise: then nobody knows.
+
     Source:
         ``torch._dynamo.utils.counters`` of torch 2.13.
     """
     utils = sys.modules.get("torch._dynamo.utils")
     if utils is None:  # so nothing was compiled
         return {}
-    return {
-        kind: {each: int(utils.counters[group][f"{name}_{each}"]) for each in OUTCOMES}
-        for kind, (group, name) in _COUNTERS.items()
-    }
+    found: Counts = {}
+    with private_parts([], "", ""):
+        found = {
+            kind: {e: int(utils.counters[group][f"{name}_{e}"]) for e in LOOKUPS}
+            for kind, (group, name) in _COUNTERS.items()
+        }
+    return found
 
 
 @attrs.frozen
@@ -60,5 +66,5 @@ class Since:
 
 
 def _since(before: int, now: int) -> int:
-    # Whoever measures sets torch's counters back.
+    # Whoever measures sets torch's counters back, which shows while they are lower.
     return now - before if now >= before else now

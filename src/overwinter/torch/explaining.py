@@ -6,21 +6,14 @@ Otherwise something that the key is made of differs; of all graphs in the bundle
 one with the same code and the fewest such differences is what was meant to be found.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable
-
-from ..bundle import Bundle
-from ..decode import decode
 from ..errors import OverwinterError
 from ..files import Buffer, PathLike
-from ..forecast import HIT, Foreseen, forecast
-from ..info import CacheInfo
+from ..forecast import HIT
 from ..kinds import FactorsArtifact
-from ..trust import Policy
-from . import facts
 from .explanation import Explanation, Missed
-from .factors import CODE, differences, likeness
-from .observer import BYPASS, GUARDS, Lookup, Observer, whole_name
+from .factors import CODE, code_lines, differences, likeness
+from .observer import BYPASS, GUARDS, Lookup, Observer
+from .offer import Offer, words
 
 __all__ = ["explain"]
 
@@ -33,117 +26,116 @@ _NO_BUNDLE = "no bundle was loaded, so there is none to compare with: give one"
 _AKIN = 0.5
 
 
-def explain(target: PathLike | Buffer | None, seen: Observer) -> Explanation:
-    """Explain the misses of an observed torch; see `overwinter.torch.explain`."""
-    problems = list(seen.problems)
+def explain(
+    target: PathLike | Buffer | None, seen: Observer, *, most: int | None = None
+) -> Explanation:
+    """
+    Explain the misses of an observed torch; see `overwinter.torch.explain`.
+
+    Args:
+        target: A bundle, or else the one that was loaded last.
+        seen: What was seen of this process.
+        most: So many are explained at most, and the others counted.
+    """
+    problems = [*seen.unseen, *seen.problems]
     if not seen.is_on:
         problems.append(_UNOBSERVED)
     if target is None:
         target = next(
             (each.bundle for each in reversed(seen.loads) if each.bundle), None
         )
-    offer = _Offer()
+    offer = Offer()
     if target is None:
         problems.append(_NO_BUNDLE)
     else:
         try:
-            offer.take(target)
+            offer.take(target, seen)
         except OverwinterError as error:
             problems.append(str(error))
     missed = seen.missed()
+    explainer = _Explainer(offer, seen)
+    if most is not None and len(missed) > most:
+        problems.append(f"{len(missed) - most} more missed, and are not explained")
     return Explanation(
         bundle=offer.name,
         hits=len(set(seen.lookups)) - len(missed),
-        missed=tuple(_explained(each, offer, seen) for each in missed),
+        missed=tuple(explainer.explained(each) for each in missed[:most]),
         problems=(*problems, *offer.problems),
     )
 
 
-class _Offer:
-    """What a bundle holds for this machine, and what it says of its graphs' keys."""
+class _Explainer:
+    def __init__(self, offer: Offer, seen: Observer) -> None:
+        self._offer, self._seen = offer, seen
+        self._code: dict[str, frozenset[str]] = {}
 
-    def __init__(self) -> None:
-        self.name = ""
-        self.bundle: str | None = None
-        self.problems: list[str] = []
-        self.graphs: dict[tuple[str, str], Foreseen] = {}
-        self.factors: dict[str, dict[str, FactorsArtifact]] = defaultdict(dict)
+    def explained(self, lookup: Lookup) -> Missed:
+        """Return why one lookup was no hit."""
+        causes = self._known(lookup)
+        if causes is not None:
+            return _missed(lookup, causes)
+        offer, graph = self._offer, (lookup.kind, lookup.key)
+        if not offer.name:
+            return _missed(lookup, {"unknown": "there is no bundle to compare with"})
+        here = self._seen.factors(*graph)
+        if here is None:
+            return _missed(lookup, {"unknown": "what its key is made of was not seen"})
+        nearest = self._nearest(here)
+        if nearest is None:
+            blocking = offer.blocking_all(lookup.kind)
+            return _missed(lookup, {**blocking, **self._nothing(lookup.kind)})
+        found = {**dict(differences(here, nearest)), **offer.blocking(*nearest.graph)}
+        return _missed(lookup, found, nearest.graph[1])
 
-    def take(self, target: PathLike | Buffer) -> None:
-        machine = facts.machine(self.problems, ask=False)
-        found = forecast(target, environment=machine, keys=True)
-        self.name, self.bundle = found.file, whole_name(target)
-        self.problems += found.problems
-        for block in found.blocks:
-            for key in block.keys:
-                # A later block, of another environment, may be for this machine.
-                known = self.graphs.get((block.kind, key))
-                if known is None or known.outcome != HIT:
-                    self.graphs[block.kind, key] = block
-        with Bundle(target) as bundle:
-            for artifacts in decode(
-                bundle,
-                CacheInfo(),
-                policy=Policy.of_this_machine(),
-                wanted=lambda cls: cls is FactorsArtifact,
-            ):
-                for each in artifacts:
-                    assert isinstance(each, FactorsArtifact)
-                    kind, key = each.graph
-                    self.factors[kind][key] = each
-
-    def blocking(self, kind: str, key: str = "") -> dict[str, str]:
-        """
-        Return what keeps a graph from being used here, and why.
-
-        Args:
-            kind: Its kind.
-            key: Its key; if not given, what keeps all of this kind.
-        """
-        found = [
-            block
-            for (of_kind, of_key), block in self.graphs.items()
-            if of_kind == kind and key in ("", of_key)
-        ]
-        if any(each.outcome == HIT for each in found):
-            return {}
-        return {each.field: _words(each) for each in found}
-
-
-def _explained(lookup: Lookup, offer: _Offer, seen: Observer) -> Missed:
-    """Return why one lookup was no hit."""
-    if lookup.outcome == BYPASS:
-        return _missed(lookup, {BYPASS: f"torch passed by its cache: {lookup.reason}"})
-    graph = lookup.kind, lookup.key
-    if lookup.outcome == GUARDS:
-        held = f"torch has the graph for other sizes: {lookup.reason or 'no guard'}"
-        return _missed(lookup, {"guards": f"{held} does not hold here"})
-    if foreseen := offer.graphs.get(graph):
+    def _known(self, lookup: Lookup) -> dict[str, str] | None:
+        """Return what it was, where that is known without comparing keys."""
+        graph = lookup.kind, lookup.key
+        if lookup.outcome == BYPASS:
+            return {BYPASS: f"torch passed by its cache: {lookup.reason}"}
+        if lookup.outcome == GUARDS:
+            return {"guards": _guards(lookup.reason)}
+        if lookup.reason:
+            return {"refused": lookup.reason}
+        foreseen = self._offer.graphs.get(graph)
+        if foreseen is None:
+            return None
         if foreseen.outcome != HIT:
-            return _missed(lookup, {foreseen.field: _words(foreseen)})
-        if any(graph in load.offered for load in seen.loads[: lookup.loads]):
-            return _missed(lookup, {"cache": _LOST})
-        if any(graph in load.offered for load in seen.loads):
-            return _missed(lookup, {"late": _LATE})
-        if offer.bundle not in {load.bundle for load in seen.loads}:
-            return _missed(lookup, {"unloaded": _UNLOADED})
-    if not offer.name:
-        return _missed(lookup, {"unknown": "there is no bundle to compare with"})
-    here = seen.factors(*graph)
-    if here is None:
-        return _missed(lookup, {"unknown": "what its key is made of was not seen"})
-    # What this process saved itself is no answer.
-    others = [
-        each for key, each in offer.factors[lookup.kind].items() if key != lookup.key
-    ]
-    nearest = _nearest(here, others)
-    if nearest is None:
-        return _missed(lookup, {**offer.blocking(lookup.kind), **_nothing(others)})
-    return _missed(
-        lookup,
-        {**dict(differences(here, nearest)), **offer.blocking(*nearest.graph)},
-        nearest.graph[1],
-    )
+            return words(foreseen)
+        loads = self._seen.loads
+        if any(graph in load.offered for load in loads[: lookup.loads]):
+            return {"cache": _LOST}
+        if any(graph in load.offered for load in loads):
+            return {"late": _LATE}
+        return None if self._offer.is_loaded else {"unloaded": _UNLOADED}
+
+    def _nearest(self, here: FactorsArtifact) -> FactorsArtifact | None:
+        """Return the graph with the likest code and then the fewest differences."""
+        kind, key = here.graph
+        by_code = self._offer.factors[kind]
+        mine = here.digests.items()
+        same = [e for e in by_code[here.digests.get(CODE)] if e.graph[1] != key]
+        if same:
+            return min(same, key=lambda e: (len(mine ^ e.digests.items()), e.key))
+        code, best, nearest = code_lines(here), _AKIN, None
+        for each in (each for group in by_code.values() for each in group):
+            if each.key not in self._code:
+                self._code[each.key] = code_lines(each)
+            share = likeness(code, self._code[each.key])
+            if each.graph[1] != key and share >= best:
+                best, nearest = share, each
+        return nearest
+
+    def _nothing(self, kind: str) -> dict[str, str]:
+        if any(self._offer.factors[kind].values()):
+            return {CODE: "the bundle has no graph whose code is like it"}
+        if self._offer.unread:
+            return {
+                "unknown": f"what keys are made of is not read: {self._offer.unread}"
+            }
+        return {
+            "unknown": "the bundle does not say what keys are made of: save it from a "
+            "process that is observed"
+        }
 
 
 _LOST = (
@@ -154,30 +146,11 @@ _UNLOADED = "the bundle has it, and this process did not load that"
 _LATE = "it was looked up before the bundle was loaded: load before the first compile"
 
 
-def _words(block: Foreseen) -> str:
-    return f"{block.field}: {block.reason}"
-
-
-def _nothing(others: Iterable[FactorsArtifact]) -> dict[str, str]:
-    if others:
-        return {CODE: "the bundle has no graph whose code is like it"}
-    return {
-        "unknown": "the bundle does not say what keys are made of: save it from a "
-        "process that is observed"
-    }
-
-
-def _nearest(
-    here: FactorsArtifact, others: Iterable[FactorsArtifact]
-) -> FactorsArtifact | None:
-    """Return the graph with the likest code and, among these, fewest differences."""
-    same = [e for e in others if e.digests.get(CODE) == here.digests.get(CODE)]
-    mine = here.digests.items()
-    if same:
-        return min(same, key=lambda each: (len(mine ^ each.digests.items()), each.key))
-    akin = [(likeness(here, each), each) for each in others]
-    akin = [(share, each) for share, each in akin if share >= _AKIN]
-    return max(akin, key=lambda pair: (pair[0], pair[1].key))[1] if akin else None
+def _guards(guards: str) -> str:
+    # Torch refuses so also what was built for other libraries of a device.
+    if not guards:
+        return "torch found it, and it is for other sizes or libraries than here"
+    return f"torch found it, and it is for other sizes: the last one asks for {guards}"
 
 
 def _missed(lookup: Lookup, causes: dict[str, str], nearest: str = "") -> Missed:

@@ -27,7 +27,8 @@ class Missed:
         outcome: ``miss``, ``guard_miss`` or ``bypass``.
         causes: What it was, and in words. Either a factor of its key in torch's own
             name; or a field of the environment; or ``trust``, ``version``,
-            ``guards``, ``bypass``, ``late``, ``unloaded``, ``cache``, ``unknown``.
+            ``guards``, ``bypass``, ``refused``, ``late``, ``unloaded``, ``cache``,
+            ``unknown``.
         nearest: Key of the graph in the bundle that comes nearest.
     """
 
@@ -45,7 +46,7 @@ class Explanation:
 
     Args:
         bundle: What they were compared with.
-        hits: How many lookups of graphs hit.
+        hits: How many graphs that were looked up hit, each counted once.
         missed: Those that did not.
         problems: What could not be seen.
     """
@@ -76,7 +77,7 @@ class Explanation:
 
     def __str__(self) -> str:
         total = self.hits + len(self.missed)
-        head = f"{len(self.missed)} of {total} lookups of graphs were no hit"
+        head = f"{len(self.missed)} of {total} graphs were no hit"
         return "\n".join([head, *self.lines()])
 
 

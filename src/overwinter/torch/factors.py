@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from ..kinds import FactorsArtifact
 
-__all__ = ["CODE", "differences", "factors_of", "likeness"]
+__all__ = ["CODE", "code_lines", "differences", "factors_of", "likeness"]
 
 CODE = "gm"  # as torch calls the graph
 
@@ -52,10 +52,14 @@ def _is_text(text: str) -> bool:
     )
 
 
-def likeness(a: FactorsArtifact, b: FactorsArtifact) -> float:
+def code_lines(graph: FactorsArtifact) -> frozenset[str]:
+    """Return the lines of a graph's code."""
+    return frozenset(graph.texts.get(CODE, "").split("\n"))
+
+
+def likeness(a: frozenset[str], b: frozenset[str]) -> float:
     """Return which share of the lines of two graphs' code both have, from 0 to 1."""
-    mine, others = (set(each.texts.get(CODE, "").split("\n")) for each in (a, b))
-    return len(mine & others) / len(mine | others)
+    return len(a & b) / len(a | b)
 
 
 def differences(

@@ -26,6 +26,8 @@ from .versions import private_parts
 
 __all__ = ["fill", "report"]
 
+_EXPLAINED = 64  # graphs at most: a process ends, and somebody waits for it
+
 Note = Callable[..., None]
 
 
@@ -93,7 +95,7 @@ def _missed() -> list[str]:
     bundle = os.environ["OVERWINTER_OBSERVED_BUNDLE"]
     if not bundle or not OBSERVER.missed():
         return []
-    return explain(bundle, OBSERVER).lines()
+    return explain(bundle, OBSERVER, most=_EXPLAINED).lines()
 
 
 def _pgo_key() -> str:

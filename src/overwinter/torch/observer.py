@@ -9,16 +9,17 @@ Nothing of it is torch's business: whatever fails here is noted, and torch goes 
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 import attrs
 
-from ..files import Buffer, PathLike
+from ..bundle import Bundle
+from ..errors import OverwinterError
+from ..files import Buffer, PathLike, is_url
 from ..info import CacheInfo
 from ..kinds import FactorsArtifact
-from ..remote import is_url
 from .factors import factors_of
 from .versions import private_parts
 from .wrapping import Original, wrap
@@ -39,6 +40,12 @@ HIT, MISS, GUARDS, BYPASS = "hit", "miss", "guard_miss", "bypass"
 AOT, INDUCTOR = "aot_autograd", "inductor"
 _AUTOGRAD = "torch._functorch._aot_autograd.autograd_cache"
 
+_REFUSED = (
+    "torch found it and could not use it: a graph that belongs to it missed too, or "
+    "torch's log says why"
+)
+_LONGEST = 9 * 1024  # characters of a line: so much of it is used
+
 Wrapper = Callable[[Original], Original]
 
 
@@ -49,10 +56,13 @@ class Load:
 
     Args:
         bundle: The bundle's whole path or URL; ``None`` where it was given as bytes.
+        segments: Names of the segments that it had then; ``None`` where nobody
+            observed.
         offered: Kind and key of what it put into torch's caches, or found there.
     """
 
     bundle: str | None
+    segments: frozenset[bytes] | None
     offered: frozenset[tuple[str, str]]
 
 
@@ -65,7 +75,8 @@ class Lookup:
         kind: The kind of the artifact.
         key: Its key; empty where torch made none.
         outcome: ``hit``, ``miss``, ``guard_miss`` or ``bypass``.
-        reason: The guards that did not hold, or why torch passed by its cache.
+        reason: The guards that did not hold, why torch passed by its cache, or that
+            it refused what it found there.
         loads: How many loads came before it.
     """
 
@@ -85,25 +96,35 @@ class Observer:
         is_on: Whether torch is observed.
         loads: The bundles that were loaded.
         lookups: What torch looked up.
-        problems: What cannot be seen of this torch.
+        unseen: What cannot be seen of this torch, each as a line.
+        problems: What went wrong in observing it.
+        made: The key that torch made last, to look for.
+        unmade: Why it made none.
     """
 
     is_on: bool = False
     loads: list[Load] = attrs.field(factory=list)
     lookups: list[Lookup] = attrs.field(factory=list)
+    unseen: list[str] = attrs.field(factory=list)
     problems: dict[str, None] = attrs.field(factory=dict)
+    made: str = ""
+    unmade: str = ""
     # What torch says of the keys, as it says it: 75 kB a graph, of which this is 10.
     _lines: dict[tuple[str, str], bytes] = attrs.field(factory=dict)
 
     def observe(self) -> None:
-        """Note from now on what torch looks up; a second call changes nothing."""
-        if self.is_on:
-            return
+        """
+        Note from now on what torch looks up.
+
+        A second call changes nothing, but for what could not be done the first time:
+        a module of torch's may have been on its way into the process.
+        """
         self.is_on = True
         problems: list[str] = []
         for module, owner, name, around in (
             ("torch._inductor.codecache", "FxGraphCache", "load_with_key", _loads),
             ("torch._inductor.codecache", "FxGraphCache", "prepare_key", _prepares),
+            (_AUTOGRAD, "AOTAutogradCache", "try_load", _tries),
             (_AUTOGRAD, "AOTAutogradCache", "find_guarded_entry", _finds),
             (_AUTOGRAD, "", "autograd_cache_key", _makes_key),
             (_AUTOGRAD, "", "_get_debug_lines_for_cache_key", _prints),
@@ -113,13 +134,17 @@ class Observer:
             ):
                 found = import_module(module)
                 wrap(getattr(found, owner) if owner else found, name, around(self))
-        self._took(problems)
+        self.unseen = problems
 
     def loaded(self, target: PathLike | Buffer, info: CacheInfo) -> None:
         """Note that a bundle was loaded."""
+        segments = None
+        if self.is_on:
+            with suppress(OverwinterError), Bundle(target) as bundle:
+                segments = frozenset(each.digest for each in bundle.trailer.segments)
         offered = {(kind, key) for kind, keys in info.artifacts.items() for key in keys}
         offered |= {(note.kind, note.key) for note in info.present}
-        self.loads.append(Load(whole_name(target), frozenset(offered)))
+        self.loads.append(Load(whole_name(target), segments, frozenset(offered)))
 
     def missed(self) -> list[Lookup]:
         """Return the lookups that were no hit, each once."""
@@ -132,19 +157,34 @@ class Observer:
             return None
         return factors_of(kind, key, zlib.decompress(lines).decode().split("\0"))
 
-    def _took(self, problems: list[str]) -> None:
-        self.problems.update(dict.fromkeys(problems))
-
     def note(self, kind: str, key: str, outcome: str, reason: object = "") -> None:
         """Note how a lookup ended."""
         self.lookups.append(
             Lookup(kind, key, outcome, str(reason or ""), len(self.loads))
         )
 
+    def correct(self, n: int) -> None:
+        """
+        Note that AOTAutograd has nothing to use, whatever it found.
+
+        Args:
+            n: How many lookups there were before.
+        """
+        for place, each in enumerate(self.lookups[n:], n):
+            if each.kind == AOT:
+                if each.outcome == HIT:
+                    missed = attrs.evolve(each, outcome=MISS, reason=_REFUSED)
+                    self.lookups[place] = missed
+                return
+        if self.unmade:
+            self.note(AOT, "", BYPASS, self.unmade)
+        elif self.made:
+            self.note(AOT, self.made, MISS, _REFUSED)
+
     def keep(self, kind: str, key: str, lines: Iterable[str]) -> None:
         """Keep what torch says of a key, unless that is known."""
         if (kind, key) not in self._lines and (lines := list(lines)):
-            text = "\0".join(lines).encode(errors="replace")
+            text = "\0".join(line[:_LONGEST] for line in lines).encode(errors="replace")
             self._lines[kind, key] = zlib.compress(text)
 
     @contextmanager
@@ -153,7 +193,7 @@ class Observer:
         problems: list[str] = []
         with private_parts(problems, "note a lookup", "its miss is not explained"):
             yield
-        self._took(problems)
+        self.problems.update(dict.fromkeys(problems))
 
 
 # Each wrapper hands on what torch made, whatever it is, and looks at it afterwards.
@@ -188,6 +228,24 @@ def _prepares(self: Observer) -> Wrapper:
     return around
 
 
+def _tries(self: Observer) -> Wrapper:
+    """Around what decides: a graph that was found may be refused, or need another."""
+
+    def around(original: Original) -> Original:
+        def try_load(*args: Any, **more: Any) -> Any:
+            n, self.made, self.unmade = len(self.lookups), "", ""
+            result = original(*args, **more)
+            with self.safely():
+                function = result[0] if isinstance(result, tuple) else result
+                if function is None:
+                    self.correct(n)
+            return result
+
+        return try_load
+
+    return around
+
+
 def _finds(self: Observer) -> Wrapper:
     def around(original: Original) -> Original:
         def find_guarded_entry(cls: Any, key: str, *args: Any, **more: Any) -> Any:
@@ -207,12 +265,11 @@ def _makes_key(self: Observer) -> Wrapper:
             try:
                 result = original(*args, **more)
             except Exception as error:
-                with self.safely():
-                    self.note(AOT, "", BYPASS, error)
+                self.unmade = str(error) or type(error).__name__
                 raise
             with self.safely():
-                key, lines = result
-                self.keep(AOT, key, lines)
+                self.made, lines = result
+                self.keep(AOT, self.made, lines)
             return result
 
         return autograd_cache_key
@@ -242,7 +299,11 @@ def whole_name(target: PathLike | Buffer) -> str | None:
     if isinstance(target, str) and is_url(target):
         return target
     if isinstance(target, str | os.PathLike):
-        return os.path.abspath(os.fsdecode(target))
+        name = os.fsdecode(target)
+        try:
+            return os.path.abspath(name)
+        except OSError:  # the current directory is gone
+            return name
     return None
 
 

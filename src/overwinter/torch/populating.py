@@ -57,9 +57,11 @@ def load(
         required=required,
     )
     info.skipped += left_out
-    OBSERVER.loaded(target, info)
-    with private_parts(problems, "read its counters", "a load is not reconciled"):
-        info.counters = Since(counts())
+    with OBSERVER.safely():
+        OBSERVER.loaded(target, info)
+        if OBSERVER.is_on:  # by now torch is whole
+            OBSERVER.observe()
+    info.counters = Since(counts())
     problems += _too_late(info, compiled)
     with private_parts(problems, "keep it from building needlessly", _SECONDS):
         if not build_only_what_is_missing():

@@ -7,9 +7,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..files import PathLike
+from ..files import PathLike, is_url
 from ..info import CacheInfo
-from ..remote import is_url
 from . import populating
 from .counting import Since, counts
 from .observer import OBSERVER
@@ -31,7 +30,9 @@ def warm(bundle: PathLike, *, required: bool) -> Iterator[CacheInfo]:
     try:
         yield info
     finally:
-        if not is_url(bundle):
+        if is_url(bundle):
+            log.info("%s: an object is not written, so nothing new is kept", bundle)
+        else:
             # Also of a block that fails: what it compiled is as good as any.
             _keep(bundle)
 
