@@ -71,6 +71,8 @@ class Offer:
             names = [each.digest for each in bundle.trailer.segments]
 
         def is_old(number: int) -> bool:
+            if number >= len(names):  # another process appends at this moment
+                return False
             return not known or names[number] in known[-1]
 
         found = forecast(target, environment=machine, keys=True)
