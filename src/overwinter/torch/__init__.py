@@ -29,6 +29,7 @@ from .explanation import Explanation
 from .exporting import export
 from .observer import OBSERVER
 from .rescuing import rescue
+from .watching import watch
 
 if TYPE_CHECKING:
     from .certificate import Certificate
@@ -142,7 +143,7 @@ def observe() -> None:
     says what its graphs' keys are made of, for the `explain` of others. It takes some
     5 ms for each graph. `warm` and ``overwinter run`` do it.
     """
-    OBSERVER.observe()
+    watch(OBSERVER)
 
 
 def explain(target: PathLike | Buffer | None = None) -> Explanation:

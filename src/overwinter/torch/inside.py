@@ -23,6 +23,7 @@ from .counting import counts
 from .explaining import explain
 from .observer import OBSERVER
 from .versions import private_parts
+from .watching import watch
 
 __all__ = ["fill", "report"]
 
@@ -44,7 +45,7 @@ def fill(root: str, note: Note) -> None:
     from torch._inductor.runtime.cache_dir_utils import cache_dir
 
     bundle, directory = os.environ["OVERWINTER_OBSERVED_BUNDLE"], cache_dir()
-    OBSERVER.observe()
+    watch(OBSERVER)
     with _alone(root), silenced():
         marker = Path(root, f"filled-{_this_torch(directory)}")
         if marker.exists():

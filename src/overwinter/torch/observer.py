@@ -8,10 +8,8 @@ Nothing of it is torch's business: whatever fails here is noted, and torch goes 
 
 import os
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import import_module
-from typing import Any
 
 import attrs
 
@@ -22,12 +20,13 @@ from ..info import CacheInfo
 from ..kinds import FactorsArtifact
 from .factors import factors_of
 from .versions import private_parts
-from .wrapping import Original, wrap
 
 __all__ = [
+    "AOT",
     "BYPASS",
     "GUARDS",
     "HIT",
+    "INDUCTOR",
     "MISS",
     "OBSERVER",
     "Load",
@@ -38,15 +37,12 @@ __all__ = [
 
 HIT, MISS, GUARDS, BYPASS = "hit", "miss", "guard_miss", "bypass"
 AOT, INDUCTOR = "aot_autograd", "inductor"
-_AUTOGRAD = "torch._functorch._aot_autograd.autograd_cache"
 
 _REFUSED = (
     "torch found it and could not use it: a graph that belongs to it missed too, or "
     "torch's log says why"
 )
 _LONGEST = 9 * 1024  # characters of a line: so much of it is used
-
-Wrapper = Callable[[Original], Original]
 
 
 @attrs.frozen
@@ -112,30 +108,6 @@ class Observer:
     # What torch says of the keys, as it says it: 75 kB a graph, of which this is 10.
     _lines: dict[tuple[str, str], bytes] = attrs.field(factory=dict)
 
-    def observe(self) -> None:
-        """
-        Note from now on what torch looks up.
-
-        A second call changes nothing, but for what could not be done the first time:
-        a module of torch's may have been on its way into the process.
-        """
-        self.is_on = True
-        problems: list[str] = []
-        for module, owner, name, around in (
-            ("torch._inductor.codecache", "FxGraphCache", "load_with_key", _loads),
-            ("torch._inductor.codecache", "FxGraphCache", "prepare_key", _prepares),
-            (_AUTOGRAD, "AOTAutogradCache", "try_load", _tries),
-            (_AUTOGRAD, "AOTAutogradCache", "find_guarded_entry", _finds),
-            (_AUTOGRAD, "", "autograd_cache_key", _makes_key),
-            (_AUTOGRAD, "", "_get_debug_lines_for_cache_key", _prints),
-        ):
-            with private_parts(
-                problems, f"observe {name}", "some misses stay a riddle"
-            ):
-                found = import_module(module)
-                wrap(getattr(found, owner) if owner else found, name, around(self))
-        self.unseen = problems
-
     def loaded(self, target: PathLike | Buffer, info: CacheInfo) -> None:
         """Note that a bundle was loaded."""
         segments = None
@@ -179,7 +151,7 @@ class Observer:
         if self.unmade:
             self.note(AOT, "", BYPASS, self.unmade)
         elif self.made:
-            self.note(AOT, self.made, MISS, _REFUSED)
+            self.note(AOT, self.made, MISS)
 
     def keep(self, kind: str, key: str, lines: Iterable[str]) -> None:
         """Keep what torch says of a key, unless that is known."""
@@ -196,101 +168,6 @@ class Observer:
         self.problems.update(dict.fromkeys(problems))
 
 
-# Each wrapper hands on what torch made, whatever it is, and looks at it afterwards.
-
-
-def _loads(self: Observer) -> Wrapper:
-    def around(original: Original) -> Original:
-        def load_with_key(key: str, debug_lines: Any, *args: Any, **more: Any) -> Any:
-            result = original(key, debug_lines, *args, **more)
-            with self.safely():
-                self.keep(INDUCTOR, key, debug_lines)
-                self.note(INDUCTOR, key, *_outcome(*result))
-            return result
-
-        return load_with_key
-
-    return around
-
-
-def _prepares(self: Observer) -> Wrapper:
-    def around(original: Original) -> Original:
-        def prepare_key(*args: Any, **more: Any) -> Any:
-            result = original(*args, **more)
-            with self.safely():
-                key, info = result
-                if key is None:
-                    self.note(INDUCTOR, "", BYPASS, info.get("cache_bypass_reason"))
-            return result
-
-        return prepare_key
-
-    return around
-
-
-def _tries(self: Observer) -> Wrapper:
-    """Around what decides: a graph that was found may be refused, or need another."""
-
-    def around(original: Original) -> Original:
-        def try_load(*args: Any, **more: Any) -> Any:
-            n, self.made, self.unmade = len(self.lookups), "", ""
-            result = original(*args, **more)
-            with self.safely():
-                function = result[0] if isinstance(result, tuple) else result
-                if function is None:
-                    self.correct(n)
-            return result
-
-        return try_load
-
-    return around
-
-
-def _finds(self: Observer) -> Wrapper:
-    def around(original: Original) -> Original:
-        def find_guarded_entry(cls: Any, key: str, *args: Any, **more: Any) -> Any:
-            result = original(cls, key, *args, **more)
-            with self.safely():
-                self.note(AOT, key, *_outcome(result[0], result[-1]))
-            return result
-
-        return find_guarded_entry
-
-    return around
-
-
-def _makes_key(self: Observer) -> Wrapper:
-    def around(original: Original) -> Original:
-        def autograd_cache_key(*args: Any, **more: Any) -> Any:
-            try:
-                result = original(*args, **more)
-            except Exception as error:
-                self.unmade = str(error) or type(error).__name__
-                raise
-            with self.safely():
-                self.made, lines = result
-                self.keep(AOT, self.made, lines)
-            return result
-
-        return autograd_cache_key
-
-    return around
-
-
-def _prints(self: Observer) -> Wrapper:
-    def around(original: Original) -> Original:
-        def debug_lines(pickler: Any, details: Any, key: str) -> Any:
-            lines = original(pickler, details, key)
-            with self.safely():
-                # Torch makes them for its log only.
-                self.keep(AOT, key, lines or pickler.debug_lines(details))
-            return lines
-
-        return debug_lines
-
-    return around
-
-
 OBSERVER = Observer()  # of this process, which has one torch
 
 
@@ -305,12 +182,3 @@ def whole_name(target: PathLike | Buffer) -> str | None:
         except OSError:  # the current directory is gone
             return name
     return None
-
-
-def _outcome(found: object, info: Any) -> tuple[str, str]:
-    if found is not None:
-        return HIT, ""
-    status = info.get("cache_status_detailed") if isinstance(info, dict) else None
-    if status == GUARDS:
-        return GUARDS, str(info.get("cache_status_guard_expr") or "")
-    return MISS, ""

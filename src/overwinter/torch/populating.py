@@ -20,6 +20,7 @@ from .facts import machine
 from .layouts import misplaced
 from .observer import OBSERVER
 from .versions import is_known, private_parts
+from .watching import watch
 
 __all__ = ["load"]
 
@@ -60,7 +61,7 @@ def load(
     with OBSERVER.safely():
         OBSERVER.loaded(target, info)
         if OBSERVER.is_on:  # by now torch is whole
-            OBSERVER.observe()
+            watch(OBSERVER)
     info.counters = Since(counts())
     problems += _too_late(info, compiled)
     with private_parts(problems, "keep it from building needlessly", _SECONDS):

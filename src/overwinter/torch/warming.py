@@ -13,6 +13,7 @@ from . import populating
 from .counting import Since, counts
 from .observer import OBSERVER
 from .saving import save
+from .watching import watch
 
 __all__ = ["warm"]
 
@@ -22,7 +23,7 @@ log = logging.getLogger("overwinter")
 @contextmanager
 def warm(bundle: PathLike, *, required: bool) -> Iterator[CacheInfo]:
     """Load a bundle and append to it; see `overwinter.torch.warm`."""
-    OBSERVER.observe()
+    watch(OBSERVER)
     # The first start has none yet, which is no problem.
     info = CacheInfo(counters=Since(counts()))
     if is_url(bundle) or os.path.lexists(bundle):
@@ -31,7 +32,7 @@ def warm(bundle: PathLike, *, required: bool) -> Iterator[CacheInfo]:
         yield info
     finally:
         if is_url(bundle):
-            log.info("%s: an object is not written, so nothing new is kept", bundle)
+            log.info("an object is not written, so nothing new of this process is kept")
         else:
             # Also of a block that fails: what it compiled is as good as any.
             _keep(bundle)
