@@ -311,8 +311,26 @@ def test_who_enters_is_not_said_in_a_url(use):
 
 def test_an_object_is_not_written():
     """A file would be made by its name otherwise, in a folder called s3:."""
-    with pytest.raises(StoreError, match="an object is read, never written"):
+    words = "could not write it: it is the URL of an object, and this takes a file"
+    with pytest.raises(StoreError, match=words):
         save("s3://test/a.owb", PLANS)
+
+
+def test_what_copies_bundles_takes_files(tmp_path, capsys):
+    """A union reads its parts twice and holds them to what they were."""
+    command = ["union", "s3://test/a.owb", "-o", str(tmp_path / "b.owb")]
+    assert main(command) == 1
+    words = "s3://test/a.owb: could not open it: it is the URL of an object, and this"
+    assert words in capsys.readouterr().err
+
+
+def test_what_looks_at_bundles_takes_urls(store, capsys):
+    """By the same words as a path."""
+    obstore.put(store, "seen.owb", built(plans(("a", b"x"))))
+    url = "s3://test/seen.owb"
+    for command in (["inspect"], ["verify"], ["forecast"], ["diff", url]):
+        assert main([*command, url]) == 0, command
+    assert "s3://test/seen.owb" in capsys.readouterr().out
 
 
 def test_without_obstore_it_is_said_what_to_install(monkeypatch):

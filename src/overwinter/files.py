@@ -340,7 +340,9 @@ def checked(path: PathLike, action: str) -> str:
     name = os.fspath(path)
     if is_url(name):
         name = _URL.sub(r"\1", name, count=1)  # without who enters
-        raise StoreError(name, action, "an object is read, never written; name a file")
+        raise StoreError(
+            name, action, "it is the URL of an object, and this takes a file"
+        )
     try:
         if "\0" in name:
             raise StoreError(name, action, "a NUL in its path")
