@@ -24,6 +24,7 @@ __all__ = [
     "creating",
     "give_place",
     "is_url",
+    "located",
     "locked_directory",
     "make_directory",
     "publish",
@@ -333,6 +334,15 @@ def _removed_on_error(path: Path) -> Iterator[None]:
 def is_url(target: object) -> bool:
     """Return whether *target* is the URL of an object, and no path."""
     return isinstance(target, str) and _URL.match(target) is not None
+
+
+def located(path: PathLike) -> str:
+    """Return a path as a whole one, and the URL of an object as it is."""
+    name = os.fsdecode(path)
+    try:
+        return name if is_url(name) else os.path.abspath(name)
+    except OSError:  # the current directory is gone
+        return name
 
 
 def checked(path: PathLike, action: str) -> str:

@@ -8,7 +8,7 @@ import site
 from collections.abc import Mapping
 from pathlib import Path
 
-from ..files import PathLike, is_url
+from ..files import PathLike, located
 from .workspace import VARIABLES, Workspace
 
 __all__ = ["JAX_SETTING", "afresh", "observed"]
@@ -44,13 +44,9 @@ def observed(
         "PYTHONPATH": os.pathsep.join(paths),
         "OVERWINTER_OBSERVED": str(workspace.root),
         "OVERWINTER_OBSERVED_STARTS": "1" if starts else "",
-        "OVERWINTER_OBSERVED_BUNDLE": _found_anywhere(bundle) if bundle else "",
+        "OVERWINTER_OBSERVED_BUNDLE": located(bundle) if bundle else "",
         "OVERWINTER_PACKAGES": str(_PACKAGES),
     }
-
-
-def _found_anywhere(bundle: PathLike) -> str:
-    return str(bundle) if is_url(bundle) else os.path.abspath(os.fspath(bundle))
 
 
 # What is found in a home, holds nothing compiled by a framework, and is missed by

@@ -15,7 +15,7 @@ import attrs
 
 from ..bundle import Bundle
 from ..errors import OverwinterError
-from ..files import Buffer, PathLike, is_url
+from ..files import Buffer, PathLike, located
 from ..info import CacheInfo
 from ..kinds import FactorsArtifact
 from .factors import factors_of
@@ -173,12 +173,4 @@ OBSERVER = Observer()  # of this process, which has one torch
 
 def whole_name(target: PathLike | Buffer) -> str | None:
     """Return the whole path or URL of a bundle; ``None`` of bytes."""
-    if isinstance(target, str) and is_url(target):
-        return target
-    if isinstance(target, str | os.PathLike):
-        name = os.fsdecode(target)
-        try:
-            return os.path.abspath(name)
-        except OSError:  # the current directory is gone
-            return name
-    return None
+    return located(target) if isinstance(target, str | os.PathLike) else None
